@@ -1,0 +1,43 @@
+"""A machine: a place where commands and programs run.
+
+A node, a container and a computer outside the cluster are all machines: each has files, an environment, a network
+stack and a set of tools.  Containers of one pod are machines that share a network stack.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from kubesim.files import FileSystem
+from kubesim.http import Request, Response
+from kubesim.world import World
+
+if TYPE_CHECKING:
+    from kubesim.net.host import Host
+
+
+@dataclass(eq=False, kw_only=True)
+class Machine:
+    """See the module.
+
+    `tools` names the commands that its disk has (a file each in `shell/commands`, or one of the kept bash's own); what is not in it is
+    "command not found", as on the real image.  `kind` is "node", "container" or "outside".  `api` reaches the API server,
+    None where no kubeconfig is.  `machines` finds another machine by name, for `docker exec`-like commands and ssh.
+    """
+
+    world: World
+    name: str
+    hostname: str
+    kind: str
+    net: Host
+    files: FileSystem
+    env: dict[str, str] = field(default_factory=dict)
+    user: str = "root"
+    home: str = "/root"
+    cwd: str = "/"
+    tools: frozenset[str] = frozenset()
+    aliases: dict[str, str] = field(default_factory=dict)
+    api: Callable[[Request], Response] | None = None
+    prompt: str = "{user}@{hostname}:{cwd}# "
