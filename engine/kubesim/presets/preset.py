@@ -1,0 +1,124 @@
+"""The values of a preset, and reading them from YAML."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from kubesim import ids
+from kubesim.errors import LearnerError
+
+HERE = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeSpec:
+    """One node.  `name` is the Node object's, `hostname` what the machine calls itself."""
+
+    name: str
+    address: str
+    hostname: str = ""
+    control_plane: bool = False
+    pod_cidr: str = ""
+    interface: str = "eth0"
+    labels: Mapping[str, str] = field(default_factory=dict)
+    schedulable: bool = True
+    cpus: int = 4
+    memory: str = "8Gi"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preset:
+    """A kind of cluster.
+
+    `birth` is the virtual time at which it begins, `age` for how many virtual seconds it has run when it is handed over.
+    `cni` is "calico", "kindnet" or "bridge"; `lan` the network that the nodes (and `outside`) stand on, with `gateway` its
+    router.  `proxy` is what the kube-proxy ConfigMap's config.conf holds beyond the defaults.
+    """
+
+    name: str
+    title: str
+    version: str
+    birth: str
+    age: float = 600.0
+    service_cidr: str = "10.96.0.0/12"
+    node_port_range: str = "30000-32767"
+    pod_cidr: str = "10.244.0.0/16"
+    cluster_domain: str = "cluster.local"
+    dns_address: str = "10.96.0.10"
+    dns_replicas: int = 2
+    cni: str = "kindnet"
+    lan: str = "172.18.0.0/16"
+    gateway: str = "172.18.0.1"
+    outside_name: str = "laptop"
+    outside_address: str = ""
+    search: tuple[str, ...] = ()
+    user: str = "root"
+    prompt: str = "{user}@{hostname}:{cwd}# "
+    tools: str = "node"
+    os_image: str = "Debian GNU/Linux 12 (bookworm)"
+    kernel: str = "6.1.0-28-amd64"
+    runtime: str = "containerd://2.1.3"
+    registry: str = "registry.k8s.io"
+    proxy: Mapping[str, Any] = field(default_factory=dict)
+    nodes: tuple[NodeSpec, ...] = ()
+    addons: tuple[str, ...] = ()
+
+    @property
+    def minor(self) -> int:
+        """16 of v1.16.2."""
+        return int(self.version.lstrip("v").split(".")[1])
+
+    @property
+    def api_address(self) -> str:
+        """The first address of the service range: the Service `kubernetes` has it."""
+        return str(ipaddress.ip_network(self.service_cidr)[1])
+
+    @property
+    def birth_seconds(self) -> float:
+        return ids.parse_timestamp(self.birth)
+
+
+def names() -> list[str]:
+    """The presets that come along."""
+    return sorted(path.stem for path in HERE.glob("*.yaml"))
+
+
+@cache
+def load(name: str) -> Preset:
+    """The preset of that name, or in that YAML file.  LearnerError names the known ones, or the wrong field."""
+    import yaml
+
+    path = HERE / f"{name}.yaml"
+    if "/" in name or "\\" in name or name.endswith((".yaml", ".yml")):
+        path = Path(name)
+    if not path.is_file():
+        raise LearnerError(f"no preset {name!r}", f"Known presets: {', '.join(names())}; or give the path of a YAML file.")
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        data = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
+    except yaml.YAMLError as error:
+        raise LearnerError(f"{path}: not YAML: {error}") from None
+    if not isinstance(data, dict):
+        raise LearnerError(f"{path}: a preset is a mapping of fields")
+    data.setdefault("name", path.stem)
+    nodes = tuple(_build(NodeSpec, each, f"{path}: nodes[{index}]") for index, each in enumerate(data.pop("nodes", [])))
+    return _build(Preset, {**data, "nodes": nodes}, str(path))
+
+
+def _build(kind: type, data: Any, where: str) -> Any:
+    """A dataclass from a mapping, with unknown, missing and mistyped fields named."""
+    if not isinstance(data, dict):
+        raise LearnerError(f"{where}: should be a mapping of fields")
+    known = {each.name: each for each in fields(kind)}
+    unknown = sorted(set(data) - set(known))
+    if unknown:
+        raise LearnerError(f"{where}: unknown field {unknown[0]!r}", f"Fields: {', '.join(known)}")
+    for name, each in known.items():
+        if name not in data and each.default is MISSING and each.default_factory is MISSING:
+            raise LearnerError(f"{where}: the field {name!r} is missing")
+    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in data.items()})
