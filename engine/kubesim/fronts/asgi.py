@@ -1,0 +1,212 @@
+"""The API server as an ASGI application: HTTP, watches as chunked bodies, exec and its kin over WebSockets.
+
+WebSocket sub-protocols are those of `apimachinery/pkg/util/remotecommand`: `v4.channel.k8s.io` and `v5.channel.k8s.io`, each
+message a channel byte and data; v5 adds the half-close `0xFF channel`.  Port-forwarding tunnels SPDY and is refused by name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Protocol
+from urllib.parse import parse_qsl
+
+from kubesim import http
+from kubesim.fronts import pacing
+
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+
+# etcd takes 1.5 MiB an object; kube-apiserver refuses bodies over 3 MiB (`MaxRequestBodyBytes`).
+MAX_BODY = 3 * 1024 * 1024
+SUBPROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io")
+CLOSE_CHANNEL = 0xFF
+
+
+class Server(Protocol):
+    """What the front needs of an API server."""
+
+    def handle(self, request: http.Request) -> http.Response: ...
+
+
+class App:
+    """See the module.  `authenticate` gives the user of a request's headers, or None for 401."""
+
+    def __init__(
+        self,
+        server: Server,
+        pacer: pacing.Pacer,
+        authenticate: Callable[[MutableMapping[str, str]], http.User | None],
+    ) -> None:
+        self._server = server
+        self._pacer = pacer
+        self._authenticate = authenticate
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await self._http(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await self._websocket(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        ticking: asyncio.Task[None] | None = None
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                ticking = asyncio.create_task(self._tick())
+                await send({"type": "lifespan.startup.complete"})
+            elif message["type"] == "lifespan.shutdown":
+                if ticking is not None:
+                    ticking.cancel()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(pacing.TICK)
+            self._pacer.catch_up()
+
+    def _answer(self, scope: Scope, body: bytes) -> http.Response:
+        headers = {key.decode("latin-1").lower(): value.decode("latin-1") for key, value in scope["headers"]}
+        user = self._authenticate(headers)
+        if user is None:
+            return unauthorized()
+        request = http.Request(
+            method=scope.get("method", "GET"),
+            path=scope["path"],
+            query=tuple(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)),
+            headers=headers,
+            body=body,
+            user=user,
+        )
+        self._pacer.catch_up()
+        answer = self._server.handle(request)
+        self._pacer.catch_up()
+        return answer
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        body = b""
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            body += message.get("body", b"")
+            if len(body) > MAX_BODY:
+                answer = too_large()
+                break
+            if not message.get("more_body"):
+                answer = self._answer(scope, body)
+                break
+        if answer.session is not None:
+            # A plain request for exec: upstream answers so when no upgrade was asked for.
+            answer.session.close()
+            answer = http.Response(
+                status=400,
+                headers=[("Content-Type", "text/plain; charset=utf-8")],
+                body=b"you must specify at least 1 of stdin, stdout, stderr over an upgraded connection",
+            )
+        await send({"type": "http.response.start", "status": answer.status, "headers": _headers(answer)})
+        if answer.stream is None:
+            await send({"type": "http.response.body", "body": answer.body})
+            return
+        gone = asyncio.create_task(_until_disconnect(receive))
+        try:
+            async for chunk in _chunks(answer.stream.read, answer.stream.on_ready, gone):
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            if not gone.done():
+                await send({"type": "http.response.body", "body": b""})
+        finally:
+            answer.stream.close()
+            gone.cancel()
+
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()  # websocket.connect
+        protocol = next((each for each in SUBPROTOCOLS if each in scope.get("subprotocols", ())), None)
+        answer = self._answer(scope, b"")
+        if answer.session is None or protocol is None:
+            if answer.session is not None:
+                answer.session.close()
+                answer = http.Response(
+                    status=400,
+                    headers=[("Content-Type", "text/plain; charset=utf-8")],
+                    body=f"unable to upgrade: known sub-protocols are {', '.join(SUBPROTOCOLS)}".encode(),
+                )
+            await send({"type": "websocket.http.response.start", "status": answer.status, "headers": _headers(answer)})
+            await send({"type": "websocket.http.response.body", "body": answer.body})
+            return
+        await send({"type": "websocket.accept", "subprotocol": protocol})
+        session = answer.session
+        feeding = asyncio.create_task(_feed(session, receive))
+        try:
+            # Upstream opens every output channel with an empty message.
+            async for messages in _chunks(session.read, session.on_ready, feeding):
+                for channel, data in messages:
+                    await send({"type": "websocket.send", "bytes": bytes([channel]) + data})
+            if not feeding.done():
+                await send({"type": "websocket.close", "code": 1000})
+        finally:
+            session.close()
+            feeding.cancel()
+
+
+async def _feed(session: http.Session, receive: Receive) -> None:
+    while True:
+        message = await receive()
+        if message["type"] == "websocket.disconnect":
+            return
+        data = message.get("bytes") or (message.get("text") or "").encode()
+        if len(data) >= 2 and data[0] == CLOSE_CHANNEL:
+            session.close_channel(data[1])
+        elif len(data) > 1:
+            session.write(data[0], data[1:])
+
+
+async def _until_disconnect(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _chunks(read: Callable[[], Any], on_ready: Callable[[Callable[[], None]], None], gone: asyncio.Task[None]) -> Any:
+    """What `read` gives, as it comes, until its None or until the other side has gone."""
+    while not gone.done():
+        chunk = read()
+        if chunk is None:
+            return
+        if chunk:
+            yield chunk
+            continue
+        ready = asyncio.Event()
+        on_ready(ready.set)
+        waiting = asyncio.create_task(ready.wait())
+        await asyncio.wait({waiting, gone}, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await waiting
+
+
+def _headers(answer: http.Response) -> list[tuple[bytes, bytes]]:
+    headers = [(key.lower().encode("latin-1"), value.encode("utf-8")) for key, value in answer.headers]
+    if answer.stream is None and not any(key == b"content-length" for key, _ in headers):
+        headers.append((b"content-length", str(len(answer.body)).encode()))
+    return headers
+
+
+def _status(code: int, reason: str, message: str) -> http.Response:
+    from kubesim.errors import ApiError
+
+    import json
+
+    body = json.dumps(ApiError(code, reason, message).status(), separators=(",", ":")).encode()
+    return http.Response(status=code, headers=[("Content-Type", "application/json")], body=body)
+
+
+def unauthorized() -> http.Response:
+    return _status(401, "Unauthorized", "Unauthorized")
+
+
+def too_large() -> http.Response:
+    return _status(413, "RequestEntityTooLarge", f"Request entity too large: limit is {MAX_BODY}")

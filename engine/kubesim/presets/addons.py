@@ -1,0 +1,393 @@
+"""What `kubeadm init` and the network plug-in put into kube-system: one function an add-on, giving its objects.
+
+The shapes follow kubeadm's addon manifests (`cmd/kubeadm/app/phases/addons`), kind's kindnetd and local-path manifests, and
+Calico's own; resources and volumes that nothing here looks at are left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from kubesim.presets.preset import Preset
+
+Object = dict[str, Any]
+
+# Image tags by Kubernetes minor version, as kubeadm's constants of that release name them.
+COREDNS = {16: "1.6.2", 22: "v1.8.4", 28: "v1.10.1", 36: "v1.13.1"}
+CALICO = {16: "v3.10.2", 22: "v3.20.0", 36: "v3.31.0"}
+
+
+def objects(preset: Preset) -> list[Object]:
+    """The objects of all the preset's add-ons, in the order in which they are applied."""
+    return [obj for name in preset.addons for obj in ADDONS[name](preset)]
+
+
+def by_version(table: dict[int, str], preset: Preset) -> str:
+    """The newest entry that is not newer than the preset."""
+    return table[max(minor for minor in table if minor <= preset.minor or minor == min(table))]
+
+
+def _metadata(name: str, **labels: str) -> Object:
+    return {"name": name, "namespace": "kube-system", **({"labels": labels} if labels else {})}
+
+
+def _account(name: str, namespace: str = "kube-system") -> Object:
+    return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": namespace}}
+
+
+def _daemonset(name: str, labels: dict[str, str], spec: Object) -> Object:
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "DaemonSet",
+        "metadata": {"name": name, "namespace": "kube-system", "labels": labels},
+        "spec": {
+            "selector": {"matchLabels": labels},
+            "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1}},
+            "template": {"metadata": {"labels": labels}, "spec": spec},
+        },
+    }
+
+
+def _configmap_volume(name: str, configmap: str) -> Object:
+    return {"name": name, "configMap": {"name": configmap}}
+
+
+def kube_proxy_config(preset: Preset) -> str:
+    """The KubeProxyConfiguration in the ConfigMap, as kubeadm marshals it: keys in order of the alphabet."""
+    settings = {
+        "bindAddress": "0.0.0.0",
+        "clusterCIDR": preset.pod_cidr,
+        "configSyncPeriod": "0s",
+        "iptables.masqueradeAll": False,
+        "iptables.masqueradeBit": None,
+        "iptables.minSyncPeriod": "0s" if preset.minor < 22 else "1s",
+        "iptables.syncPeriod": "30s" if preset.minor < 22 else "0s",
+        "mode": "" if preset.minor < 22 else "iptables",
+        **preset.proxy,
+    }
+    lines = ["apiVersion: kubeproxy.config.k8s.io/v1alpha1"]
+    groups: dict[str, list[str]] = {}
+    for key, value in settings.items():
+        text = _scalar(value)
+        group, dot, leaf = key.partition(".")
+        if dot:
+            groups.setdefault(group, []).append(f"  {leaf}: {text}")
+        else:
+            groups[key] = [f"{key}: {text}"]
+    for key in sorted(groups):
+        lines += ([f"{key}:"] if groups[key][0].startswith("  ") else []) + groups[key]
+    lines.append("kind: KubeProxyConfiguration")
+    return "\n".join(lines) + "\n"
+
+
+def _scalar(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return '""' if value == "" else str(value)
+
+
+def kube_proxy(preset: Preset) -> list[Object]:
+    labels = {"k8s-app": "kube-proxy"}
+    return [
+        _account("kube-proxy"),
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": _metadata("kube-proxy", app="kube-proxy"),
+            "data": {"config.conf": kube_proxy_config(preset)},
+        },
+        _daemonset(
+            "kube-proxy",
+            labels,
+            {
+                "priorityClassName": "system-node-critical",
+                "containers": [
+                    {
+                        "name": "kube-proxy",
+                        "image": f"{preset.registry}/kube-proxy:{preset.version}",
+                        "command": [
+                            "/usr/local/bin/kube-proxy",
+                            "--config=/var/lib/kube-proxy/config.conf",
+                            "--hostname-override=$(NODE_NAME)",
+                        ],
+                        "env": [{"name": "NODE_NAME", "valueFrom": {"fieldRef": {"fieldPath": "spec.nodeName"}}}],
+                        "securityContext": {"privileged": True},
+                        "volumeMounts": [{"name": "kube-proxy", "mountPath": "/var/lib/kube-proxy"}],
+                    }
+                ],
+                "hostNetwork": True,
+                "serviceAccountName": "kube-proxy",
+                "nodeSelector": {_os_label(preset): "linux"},
+                "tolerations": [{"operator": "Exists"}],
+                "volumes": [_configmap_volume("kube-proxy", "kube-proxy")],
+            },
+        ),
+    ]
+
+
+def _os_label(preset: Preset) -> str:
+    return "beta.kubernetes.io/os" if preset.minor < 18 else "kubernetes.io/os"
+
+
+COREFILE = """\
+.:53 {{
+    errors
+    health {{
+       lameduck 5s
+    }}
+    ready
+    kubernetes {domain} in-addr.arpa ip6.arpa {{
+       pods insecure
+       fallthrough in-addr.arpa ip6.arpa
+       ttl 30
+    }}
+    prometheus :9153
+    forward . /etc/resolv.conf {{
+       max_concurrent 1000
+    }}
+    cache 30 {{
+       disable success {domain}
+       disable denial {domain}
+    }}
+    loop
+    reload
+    loadbalance
+}}
+"""
+# 1.16's had no options on health, forward and cache (kubeadm `CoreDNSConfigMap` of that release).
+COREFILE_116 = """\
+.:53 {{
+    errors
+    health
+    ready
+    kubernetes {domain} in-addr.arpa ip6.arpa {{
+       pods insecure
+       fallthrough in-addr.arpa ip6.arpa
+       ttl 30
+    }}
+    prometheus :9153
+    forward . /etc/resolv.conf
+    cache 30
+    loop
+    reload
+    loadbalance
+}}
+"""
+
+
+def coredns(preset: Preset) -> list[Object]:
+    labels = {"k8s-app": "kube-dns"}
+    corefile = (COREFILE_116 if preset.minor < 18 else COREFILE).format(domain=preset.cluster_domain)
+    return [
+        _account("coredns"),
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": _metadata("coredns"), "data": {"Corefile": corefile}},
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": {
+                **_metadata(
+                    "kube-dns",
+                    **{"k8s-app": "kube-dns", "kubernetes.io/cluster-service": "true", "kubernetes.io/name": "CoreDNS"},
+                ),
+                "annotations": {"prometheus.io/port": "9153", "prometheus.io/scrape": "true"},
+            },
+            "spec": {
+                "selector": labels,
+                "clusterIP": preset.dns_address,
+                "ports": [
+                    {"name": "dns", "port": 53, "protocol": "UDP", "targetPort": 53},
+                    {"name": "dns-tcp", "port": 53, "protocol": "TCP", "targetPort": 53},
+                    {"name": "metrics", "port": 9153, "protocol": "TCP", "targetPort": 9153},
+                ],
+            },
+        },
+        {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": _metadata("coredns", **labels),
+            "spec": {
+                "replicas": preset.dns_replicas,
+                "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1}},
+                "selector": {"matchLabels": labels},
+                "template": {"metadata": {"labels": labels}, "spec": _coredns_spec(preset)},
+            },
+        },
+    ]
+
+
+def _coredns_spec(preset: Preset) -> Object:
+    repository = "coredns" if preset.minor < 21 else "coredns/coredns"
+    return {
+        "priorityClassName": "system-cluster-critical",
+        "serviceAccountName": "coredns",
+        "nodeSelector": {_os_label(preset): "linux"},
+        "tolerations": [
+            {"key": "CriticalAddonsOnly", "operator": "Exists"},
+            {"key": "node-role.kubernetes.io/master", "effect": "NoSchedule"},
+            {"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"},
+        ],
+        "containers": [
+            {
+                "name": "coredns",
+                "image": f"{preset.registry}/{repository}:{by_version(COREDNS, preset)}",
+                "imagePullPolicy": "IfNotPresent",
+                "args": ["-conf", "/etc/coredns/Corefile"],
+                "resources": {"limits": {"memory": "170Mi"}, "requests": {"cpu": "100m", "memory": "70Mi"}},
+                "volumeMounts": [{"name": "config-volume", "mountPath": "/etc/coredns", "readOnly": True}],
+                "ports": [
+                    {"containerPort": 53, "name": "dns", "protocol": "UDP"},
+                    {"containerPort": 53, "name": "dns-tcp", "protocol": "TCP"},
+                    {"containerPort": 9153, "name": "metrics", "protocol": "TCP"},
+                ],
+                "livenessProbe": {
+                    "httpGet": {"path": "/health", "port": 8080, "scheme": "HTTP"},
+                    "initialDelaySeconds": 60,
+                    "timeoutSeconds": 5,
+                    "successThreshold": 1,
+                    "failureThreshold": 5,
+                },
+                "readinessProbe": {"httpGet": {"path": "/ready", "port": 8181, "scheme": "HTTP"}},
+            }
+        ],
+        "dnsPolicy": "Default",
+        "volumes": [
+            {
+                "name": "config-volume",
+                "configMap": {"name": "coredns", "items": [{"key": "Corefile", "path": "Corefile"}]},
+            }
+        ],
+    }
+
+
+def kindnet(preset: Preset) -> list[Object]:
+    labels = {"app": "kindnet", "k8s-app": "kindnet", "tier": "node"}
+    return [
+        _account("kindnet"),
+        _daemonset(
+            "kindnet",
+            labels,
+            {
+                "hostNetwork": True,
+                "serviceAccountName": "kindnet",
+                "nodeSelector": {"kubernetes.io/os": "linux"},
+                "tolerations": [{"operator": "Exists"}],
+                "containers": [
+                    {
+                        "name": "kindnet-cni",
+                        "image": "docker.io/kindest/kindnetd:v20260528-1b0b7b9b",
+                        "env": [
+                            {"name": "HOST_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.hostIP"}}},
+                            {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
+                            {"name": "POD_SUBNET", "value": preset.pod_cidr},
+                        ],
+                        "resources": {
+                            "requests": {"cpu": "100m", "memory": "50Mi"},
+                            "limits": {"cpu": "100m", "memory": "50Mi"},
+                        },
+                    }
+                ],
+            },
+        ),
+    ]
+
+
+def calico(preset: Preset) -> list[Object]:
+    tag = by_version(CALICO, preset)
+    node = {"k8s-app": "calico-node"}
+    controllers = {"k8s-app": "calico-kube-controllers"}
+    return [
+        _account("calico-node"),
+        _account("calico-kube-controllers"),
+        _daemonset(
+            "calico-node",
+            node,
+            {
+                "priorityClassName": "system-node-critical",
+                "hostNetwork": True,
+                "serviceAccountName": "calico-node",
+                "nodeSelector": {_os_label(preset): "linux"},
+                "tolerations": [{"operator": "Exists"}],
+                "containers": [
+                    {
+                        "name": "calico-node",
+                        "image": f"calico/node:{tag}",
+                        "env": [{"name": "CALICO_IPV4POOL_CIDR", "value": preset.pod_cidr}],
+                    }
+                ],
+            },
+        ),
+        {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": _metadata("calico-kube-controllers", **controllers),
+            "spec": {
+                "replicas": 1,
+                "strategy": {"type": "Recreate"},
+                "selector": {"matchLabels": controllers},
+                "template": {
+                    "metadata": {"labels": controllers},
+                    "spec": {
+                        "serviceAccountName": "calico-kube-controllers",
+                        "tolerations": [
+                            {"key": "CriticalAddonsOnly", "operator": "Exists"},
+                            {"key": "node-role.kubernetes.io/master", "effect": "NoSchedule"},
+                        ],
+                        "containers": [
+                            {"name": "calico-kube-controllers", "image": f"calico/kube-controllers:{tag}"}
+                        ],
+                    },
+                },
+            },
+        },
+    ]
+
+
+def local_path_storage(preset: Preset) -> list[Object]:
+    """kind's default storage provisioner, in a namespace of its own."""
+    namespace = "local-path-storage"
+    labels = {"app": "local-path-provisioner"}
+    return [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}},
+        _account("local-path-provisioner-service-account", namespace),
+        {
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": {"name": "local-path-provisioner", "namespace": namespace},
+            "spec": {
+                "replicas": 1,
+                "selector": {"matchLabels": labels},
+                "template": {
+                    "metadata": {"labels": labels},
+                    "spec": {
+                        "serviceAccountName": "local-path-provisioner-service-account",
+                        "nodeSelector": {"kubernetes.io/os": "linux"},
+                        "tolerations": [
+                            {
+                                "key": "node-role.kubernetes.io/control-plane",
+                                "operator": "Equal",
+                                "effect": "NoSchedule",
+                            },
+                        ],
+                        "containers": [
+                            {
+                                "name": "local-path-provisioner",
+                                "image": "docker.io/kindest/local-path-provisioner:v20260131-7181c60a",
+                            }
+                        ],
+                    },
+                },
+            },
+        },
+    ]
+
+
+ADDONS: dict[str, Callable[[Preset], list[Object]]] = {
+    "kube-proxy": kube_proxy,
+    "coredns": coredns,
+    "kindnet": kindnet,
+    "calico": calico,
+    "local-path-storage": local_path_storage,
+}
