@@ -52,7 +52,9 @@ class FileSystem:
     manifests so).
     """
 
-    def __init__(self, lower: Mapping[str, str | bytes] | None = None, clock: Callable[[], float] = lambda: 0.0) -> None:
+    def __init__(
+        self, lower: Mapping[str, str | bytes] | None = None, clock: Callable[[], float] = lambda: 0.0
+    ) -> None:
         self._clock = clock
         self._nodes: dict[str, Node] = {"/": Directory()}
         self.on_change: list[Callable[[str], None]] = []

@@ -153,7 +153,9 @@ class Timer:
 
     __slots__ = ("args", "background", "cancelled", "fn", "fired", "when", "world")
 
-    def __init__(self, world: World, when: float, fn: Callable[..., None], args: tuple[Any, ...], background: bool) -> None:
+    def __init__(
+        self, world: World, when: float, fn: Callable[..., None], args: tuple[Any, ...], background: bool
+    ) -> None:
         self.world = world
         self.when = when
         self.fn = fn

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, MutableMapping
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
 from kubesim import http
+from kubesim.errors import ApiError
 from kubesim.fronts import pacing
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+# The user of a request's headers (names in lower case), or None for 401.
+Authenticate = Callable[[Mapping[str, str]], http.User | None]
 
 # etcd takes 1.5 MiB an object; kube-apiserver refuses bodies over 3 MiB (`MaxRequestBodyBytes`).
 MAX_BODY = 3 * 1024 * 1024
@@ -32,14 +36,9 @@ class Server(Protocol):
 
 
 class App:
-    """See the module.  `authenticate` gives the user of a request's headers, or None for 401."""
+    """See the module."""
 
-    def __init__(
-        self,
-        server: Server,
-        pacer: pacing.Pacer,
-        authenticate: Callable[[MutableMapping[str, str]], http.User | None],
-    ) -> None:
+    def __init__(self, server: Server, pacer: pacing.Pacer, authenticate: Authenticate) -> None:
         self._server = server
         self._pacer = pacer
         self._authenticate = authenticate
@@ -142,7 +141,6 @@ class App:
         session = answer.session
         feeding = asyncio.create_task(_feed(session, receive))
         try:
-            # Upstream opens every output channel with an empty message.
             async for messages in _chunks(session.read, session.on_ready, feeding):
                 for channel, data in messages:
                     await send({"type": "websocket.send", "bytes": bytes([channel]) + data})
@@ -170,7 +168,9 @@ async def _until_disconnect(receive: Receive) -> None:
         pass
 
 
-async def _chunks(read: Callable[[], Any], on_ready: Callable[[Callable[[], None]], None], gone: asyncio.Task[None]) -> Any:
+async def _chunks(
+    read: Callable[[], Any], on_ready: Callable[[Callable[[], None]], None], gone: asyncio.Task[None]
+) -> AsyncIterator[Any]:
     """What `read` gives, as it comes, until its None or until the other side has gone."""
     while not gone.done():
         chunk = read()
@@ -196,10 +196,6 @@ def _headers(answer: http.Response) -> list[tuple[bytes, bytes]]:
 
 
 def _status(code: int, reason: str, message: str) -> http.Response:
-    from kubesim.errors import ApiError
-
-    import json
-
     body = json.dumps(ApiError(code, reason, message).status(), separators=(",", ":")).encode()
     return http.Response(status=code, headers=[("Content-Type", "application/json")], body=body)
 

@@ -335,9 +335,7 @@ def calico(preset: Preset) -> list[Object]:
                             {"key": "CriticalAddonsOnly", "operator": "Exists"},
                             {"key": "node-role.kubernetes.io/master", "effect": "NoSchedule"},
                         ],
-                        "containers": [
-                            {"name": "calico-kube-controllers", "image": f"calico/kube-controllers:{tag}"}
-                        ],
+                        "containers": [{"name": "calico-kube-controllers", "image": f"calico/kube-controllers:{tag}"}],
                     },
                 },
             },

@@ -63,7 +63,9 @@ def _pod(preset: Preset, node: NodeSpec, component: str) -> str:
     annotations = ""
     if component == "kube-apiserver":
         endpoint = f"{node.address}:6443"
-        annotations = f"  annotations:\n    kubeadm.kubernetes.io/kube-apiserver.advertise-address.endpoint: {endpoint}\n"
+        annotations = (
+            f"  annotations:\n    kubeadm.kubernetes.io/kube-apiserver.advertise-address.endpoint: {endpoint}\n"
+        )
     return POD.format(
         component=component,
         annotations=annotations,

@@ -37,7 +37,8 @@ class Preset:
 
     `birth` is the virtual time at which it begins, `age` for how many virtual seconds it has run when it is handed over.
     `cni` is "calico", "kindnet" or "bridge"; `lan` the network that the nodes (and `outside`) stand on, with `gateway` its
-    router.  `proxy` is what the kube-proxy ConfigMap's config.conf holds beyond the defaults.
+    router.  `proxy` is what the kube-proxy ConfigMap's config.conf holds beyond the defaults; `token` whether a front on a real
+    port asks for one.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Preset:
     runtime: str = "containerd://2.1.3"
     registry: str = "registry.k8s.io"
     proxy: Mapping[str, Any] = field(default_factory=dict)
+    token: bool = True
     nodes: tuple[NodeSpec, ...] = ()
     addons: tuple[str, ...] = ()
 
@@ -97,7 +99,9 @@ def load(name: str) -> Preset:
     if "/" in name or "\\" in name or name.endswith((".yaml", ".yml")):
         path = Path(name)
     if not path.is_file():
-        raise LearnerError(f"no preset {name!r}", f"Known presets: {', '.join(names())}; or give the path of a YAML file.")
+        raise LearnerError(
+            f"no preset {name!r}", f"Known presets: {', '.join(names())}; or give the path of a YAML file."
+        )
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
         data = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)

@@ -1,0 +1,122 @@
+"""The `kubesim` command."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from kubesim import presets
+from kubesim.errors import LearnerError
+
+PRESET = click.option(
+    "--preset", default="kind", show_default=True, metavar="P", help="Which cluster; `kubesim presets` lists them."
+)
+SEED = click.option("--seed", default=1, show_default=True, metavar="N", help="The same seed gives the same bytes.")
+
+
+class Commands(click.Group):
+    """Shows a learner's errors as they are: a message and a remedy, no traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except LearnerError as error:
+            click.echo(f"kubesim: {error}", err=True)
+            ctx.exit(1)
+        except KeyboardInterrupt:
+            ctx.exit(130)
+        except BrokenPipeError:
+            # `kubesim trace ... | head`: the reader has what it wanted.
+            sys.stderr.close()
+            ctx.exit(141)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="kubewalk")
+def main() -> None:
+    """A Kubernetes cluster that lives inside Python: every packet, every rule, nothing to install."""
+
+
+@main.command(name="presets")
+def list_presets() -> None:
+    """The kinds of cluster there are."""
+    for name in presets.names():
+        preset = presets.load(name)
+        click.echo(f"{name:10} {preset.version:9} {preset.title}")
+
+
+@main.command()
+@PRESET
+@SEED
+@click.option("-c", "script", metavar="SCRIPT", help="Run this script and end; its time is virtual.")
+@click.option(
+    "--json",
+    "as_json",
+    is_flag=True,
+    help='Read {"command": ...} lines, answer {"stdout", "stderr", "exit_code"} lines.',
+)
+def shell(preset: str, seed: int, script: str | None, as_json: bool) -> None:
+    """A terminal on the cluster's first node."""
+    from kubesim.cluster import Cluster
+    from kubesim.fronts import console
+
+    cluster = Cluster(preset, seed)
+    if as_json:
+        console.json_lines(cluster, sys.stdin, sys.stdout)
+    elif script is not None:
+        sys.exit(console.script(cluster, script, sys.stdout, sys.stderr))
+    elif not sys.stdin.isatty():
+        sys.exit(console.script(cluster, sys.stdin.read(), sys.stdout, sys.stderr))
+    else:
+        sys.exit(console.interactive(cluster))
+
+
+@main.command()
+@PRESET
+@SEED
+@click.option("--port", default=0, show_default=True, metavar="PORT", help="TCP port; 0 takes a free one.")
+@click.option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="Where to listen.")
+@click.option(
+    "--kubeconfig",
+    default="",
+    metavar="FILE",
+    help="Where to write the kubeconfig; default: a new file in the temporary folder.",
+)
+@click.option("--token/--no-token", default=True, show_default=True, help="Whether a bearer token is asked for.")
+@click.option("--speed", default=1.0, show_default=True, metavar="X", help="Virtual seconds a wall second.")
+def serve(preset: str, seed: int, port: int, host: str, kubeconfig: str, token: bool, speed: float) -> None:
+    """The API server on a real port, for real kubectl."""
+    from kubesim.fronts import serve as server
+
+    server.serve(preset, seed, host=host, port=port, kubeconfig=kubeconfig, token=token, speed=speed)
+
+
+@main.command()
+@PRESET
+@SEED
+@click.option("-c", "script", default="", metavar="SCRIPT", help="A script that sets the scene first.")
+@click.option("--json", "form", flag_value="json", help="The trace as JSON.")
+@click.option("--dot", "form", flag_value="dot", help="The picture as Graphviz' DOT text.")
+@click.option("--svg", "form", flag_value="svg", help="The picture as SVG.")
+@click.option("--branches", is_flag=True, help="Every way that a random choice can go, with its probability.")
+@click.argument("source")
+@click.argument("target")
+def trace(preset: str, seed: int, script: str, form: str | None, branches: bool, source: str, target: str) -> None:
+    """Follow a packet.
+
+    SOURCE is pod/NAME, pod/NAMESPACE/NAME, node/NAME or outside; TARGET is what curl would be given: http://deploy1,
+    http://10.96.0.1:443, 10.244.1.2:8080, udp://10.96.0.10:53, icmp://10.244.1.2.
+    """
+    from kubesim.cluster import Cluster
+    from kubesim.fronts import console, pictures
+
+    cluster = Cluster(preset, seed)
+    if script:
+        code = console.script(cluster, script, sys.stderr, sys.stderr)
+        if code:
+            raise LearnerError(f"the setup script ended with exit code {code}", "Its output is above.")
+        cluster.settle()
+    traces = cluster.trace_branches(source, target) if branches else [cluster.trace(source, target)]
+    click.echo(pictures.show(traces, form or "text"), nl=False)

@@ -1,0 +1,119 @@
+"""`kubesim serve`: the API server on a real TCP port, for real kubectl.
+
+Loopback unless told otherwise; a bearer token in the kubeconfig unless the preset (or `--no-token`) says that there is none.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+import secrets
+import socket
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import IO
+
+from kubesim import http
+from kubesim.cluster import Cluster
+from kubesim.errors import LearnerError
+from kubesim.fronts import asgi, pacing
+
+KUBECONFIG = """\
+apiVersion: v1
+kind: Config
+clusters:
+- name: kubesim-{preset}
+  cluster:
+    server: http://{address}
+contexts:
+- name: kubesim-{preset}
+  context:
+    cluster: kubesim-{preset}
+    user: kubernetes-admin
+current-context: kubesim-{preset}
+users:
+- name: kubernetes-admin
+  user: {user}
+"""
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A bound TCP socket; LearnerError says what to do when the address is taken or not ours."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    found = socket.socket(family, socket.SOCK_STREAM)
+    found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        found.bind((host, port))
+    except OSError as error:
+        found.close()
+        raise LearnerError(
+            f"cannot listen on {host}:{port}: {error.strerror}", "Take another --port, or 0 for any."
+        ) from None
+    return found
+
+
+def authenticator(token: str) -> asgi.Authenticate:
+    """Who holds the token is the admin; without a token set, everybody is."""
+
+    def authenticate(headers: Mapping[str, str]) -> http.User | None:
+        if not token:
+            return http.User()
+        scheme, _, given = headers.get("authorization", "").partition(" ")
+        known = scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), token.encode())
+        return http.User() if known else None
+
+    return authenticate
+
+
+def write_kubeconfig(path: Path, preset: str, address: str, token: str) -> None:
+    """Write a kubeconfig that only its owner can read."""
+    user = f"{{token: {token}}}" if token else "{}"
+    text = KUBECONFIG.format(preset=preset, address=address, user=user)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise LearnerError(f"cannot write {path}: {error.strerror}", "Name another place with --kubeconfig.") from None
+
+
+def serve(
+    preset: str,
+    seed: int,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    kubeconfig: str = "",
+    token: bool = True,
+    speed: float = 1.0,
+    out: IO[str] = sys.stdout,
+) -> None:
+    """Serve until interrupted.  Prints where it listens and which kubeconfig it wrote, then nothing."""
+    try:
+        import uvicorn
+    except ImportError:
+        raise LearnerError("kubesim serve needs uvicorn", "Install it: pip install 'kubewalk[serve]'") from None
+    found = listen(host, port)
+    cluster = Cluster(preset, seed)
+    secret = secrets.token_urlsafe(24) if token and cluster.preset.token else ""
+    bound = found.getsockname()[1]
+    address = f"[{host}]:{bound}" if ":" in host else f"{host}:{bound}"
+    path = Path(kubeconfig) if kubeconfig else Path(tempfile.gettempdir()) / f"kubesim-{bound}.kubeconfig"
+    write_kubeconfig(path, cluster.preset.name, address, secret)
+    app = asgi.App(cluster.api, pacing.Pacer(cluster.world, speed), authenticator(secret))
+    config = uvicorn.Config(
+        app,
+        ws="websockets-sansio",
+        log_level="warning",
+        timeout_graceful_shutdown=1,
+        ws_max_size=2**24,
+        h11_max_incomplete_event_size=2**18,
+    )
+    print(f"Kubernetes {cluster.preset.version} ({cluster.preset.name}) on http://{address}", file=out)
+    if not secret:
+        print("No token is asked for: whoever reaches this address is its admin.", file=out)
+    print(f"export KUBECONFIG={path}", file=out, flush=True)
+    uvicorn.Server(config).run(sockets=[found])
