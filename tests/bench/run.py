@@ -1,0 +1,121 @@
+"""`make bench`: measurements as JSON.  Counts and CPU seconds of this process; never asserted in a test.
+
+Sides that are compared are measured in one run.  Memory is the peak of a process of its own, less a bare interpreter's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+REPEATS = 5
+
+
+def cpu(work: Callable[[], Any], repeats: int = REPEATS) -> float:
+    """The median CPU seconds of some runs."""
+    times = []
+    for _ in range(repeats):
+        start = time.process_time()
+        work()
+        times.append(time.process_time() - start)
+    return statistics.median(times)
+
+
+def resident(code: str) -> float:
+    """The peak resident memory, in MB, of a fresh interpreter that ran this code."""
+    probe = f"{code}\nimport resource\nprint(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
+    # Linux counts in KiB, macOS in bytes.
+    unit = 1024 * 1024 if platform.system() == "Darwin" else 1024
+    return int(done.stdout.split()[-1]) / unit
+
+
+def boot(preset: str) -> dict[str, float]:
+    from kubesim.cluster import Cluster
+
+    start = time.process_time()
+    cluster = Cluster(preset)
+    first = time.process_time() - start
+    return {
+        "first_boot_cpu_seconds": first,
+        "boot_cpu_seconds": cpu(lambda: Cluster(preset)),
+        "virtual_seconds": cluster.world.now - cluster.preset.birth_seconds,
+    }
+
+
+def expose_to_answer(preset: str) -> dict[str, float]:
+    """From `kubectl expose` to the first answered `curl`, in CPU and in virtual seconds."""
+    from kubesim.cluster import Cluster
+
+    cluster = Cluster(preset)
+    cluster.shell("kubectl create deployment web --image=nginx --replicas=3")
+    cluster.settle()
+    start, born = time.process_time(), cluster.world.now
+    result = cluster.shell(
+        "kubectl expose deployment web --port=80 >/dev/null;"
+        "until curl -s --max-time 1 $(kubectl get svc web -o jsonpath='{.spec.clusterIP}') | grep -q title; do sleep 0.1; done"
+    )
+    if result.exit_code:
+        raise RuntimeError(result.stderr)
+    return {"cpu_seconds": time.process_time() - start, "virtual_seconds": cluster.world.now - born}
+
+
+def walks(preset: str, count: int = 2000) -> dict[str, float]:
+    """Round trips pod -> ClusterIP -> pod through the rendered rules, a second of CPU."""
+    from kubesim.cluster import Cluster
+
+    cluster = Cluster(preset)
+    cluster.shell(
+        "kubectl create deployment web --image=nginx --replicas=3; kubectl expose deployment web --port=80;"
+        "kubectl run client --image=nginx"
+    )
+    cluster.settle()
+    address = cluster.shell("kubectl get svc web -o jsonpath='{.spec.clusterIP}'").stdout
+    machine = cluster.machine("pod/client")
+
+    async def connect() -> None:
+        for _ in range(count):
+            connection = await machine.net.connect(address, 80)
+            connection.close()
+
+    start = time.process_time()
+    cluster.run(connect())
+    connections = time.process_time() - start
+    start = time.process_time()
+    for _ in range(200):
+        cluster.trace("pod/client", f"http://{address}")
+    traced = time.process_time() - start
+    return {"connections_per_cpu_second": count / connections, "traces_per_cpu_second": 200 / traced}
+
+
+def memory(preset: str) -> dict[str, float]:
+    bare = resident("pass")
+    imported = resident("import kubesim.cluster")
+    idle = resident(f"from kubesim.cluster import Cluster; c = Cluster({preset!r})")
+    return {"bare_interpreter_mb": bare, "imported_over_bare_mb": imported - bare, "idle_cluster_over_bare_mb": idle - bare}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--preset", default="kind")
+    preset = parser.parse_args().preset
+    figures = {
+        "python": platform.python_version(),
+        "preset": preset,
+        "boot": boot(preset),
+        "expose_to_first_answer": expose_to_answer(preset),
+        "walks": walks(preset),
+        "memory": memory(preset),
+    }
+    print(json.dumps(figures, indent=2))
+
+
+if __name__ == "__main__":
+    main()
