@@ -1,6 +1,7 @@
 """Names and addresses, in apimachinery's words."""
 
 import pytest
+
 from kubesim.machinery import names
 
 LABEL = (

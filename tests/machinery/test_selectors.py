@@ -1,6 +1,7 @@
 """Label and field selectors, in apimachinery's words."""
 
 import pytest
+
 from kubesim.machinery import selectors
 
 LABELS = {"app": "web", "tier": "front", "n": "5"}
