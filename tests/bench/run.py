@@ -99,7 +99,11 @@ def memory(preset: str) -> dict[str, float]:
     bare = resident("pass")
     imported = resident("import kubesim.cluster")
     idle = resident(f"from kubesim.cluster import Cluster; c = Cluster({preset!r})")
-    return {"bare_interpreter_mb": bare, "imported_over_bare_mb": imported - bare, "idle_cluster_over_bare_mb": idle - bare}
+    return {
+        "bare_interpreter_mb": bare,
+        "imported_over_bare_mb": imported - bare,
+        "idle_cluster_over_bare_mb": idle - bare,
+    }
 
 
 def main() -> None:

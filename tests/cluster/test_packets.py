@@ -43,7 +43,9 @@ def test_the_service_name_is_resolved_by_a_dns_pod(web: Cluster) -> None:
     result = web.shell(f"kubectl exec client -- curl -s --max-time 3 http://web")
     assert "command terminated with exit code" in result.stderr
     assert result.exit_code in (6, 28), result.stderr
-    assert web.shell(f"kubectl exec client -- {CURL} http://{cluster_ip(web)}").stdout == "200", "by address it still works"
+    assert web.shell(f"kubectl exec client -- {CURL} http://{cluster_ip(web)}").stdout == "200", (
+        "by address it still works"
+    )
 
 
 def test_no_endpoints_is_refused_at_once(web: Cluster) -> None:

@@ -9,13 +9,38 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 pytestmark = [pytest.mark.kubectl, pytest.mark.xdist_group("serve")]
-Kubectl = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@dataclass(frozen=True)
+class Kubectl:
+    """Real kubectl, pointed at a server of its own."""
+
+    program: str
+    environment: dict[str, str]
+
+    def __call__(self, *args: str, stdin: str | None = None, ok: bool = True) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [self.program, *args],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            env=self.environment,
+            check=False,
+        )
+        assert (done.returncode == 0) == ok, f"kubectl {args}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    def start(self, *args: str) -> subprocess.Popen[str]:
+        return subprocess.Popen([self.program, *args], stdout=subprocess.PIPE, text=True, env=self.environment)
+
 
 DEPLOYMENT = """\
 apiVersion: apps/v1
@@ -53,16 +78,7 @@ def kubectl(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubectl]:
     assert server.stdout is not None
     while "KUBECONFIG" not in server.stdout.readline():
         assert server.poll() is None, "kubesim serve ended"
-    environment = {**os.environ, "KUBECONFIG": str(kubeconfig), "HOME": str(folder)}
-
-    def run(*args: str, stdin: str | None = None, ok: bool = True) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            [program, *args], input=stdin, capture_output=True, text=True, timeout=60, env=environment, check=False
-        )
-        assert (done.returncode == 0) == ok, f"kubectl {args}: {done.returncode}\n{done.stdout}\n{done.stderr}"
-        return done
-
-    yield run
+    yield Kubectl(program, {**os.environ, "KUBECONFIG": str(kubeconfig), "HOME": str(folder)})
     server.send_signal(signal.SIGINT)
     server.wait(10)
 
@@ -72,7 +88,9 @@ def hello(kubectl: Kubectl) -> Kubectl:
     """The Deployment and Service `hello`, ready."""
     assert kubectl("apply", "-f", "-", stdin=DEPLOYMENT).stdout == "deployment.apps/hello created\n"
     assert "successfully rolled out" in kubectl("rollout", "status", "deployment/hello", "--timeout=60s").stdout
-    assert kubectl("expose", "deployment", "hello", "--port=80", "--target-port=8080").stdout == "service/hello exposed\n"
+    assert (
+        kubectl("expose", "deployment", "hello", "--port=80", "--target-port=8080").stdout == "service/hello exposed\n"
+    )
     return kubectl
 
 
@@ -95,12 +113,9 @@ def test_apply_again_changes_nothing(hello: Kubectl) -> None:
     assert hello("apply", "-f", "-", stdin=changed).stdout == "deployment.apps/hello configured\n"
 
 
-def test_watch_shows_a_change(hello: Kubectl, tmp_path: Path) -> None:
-    program = shutil.which("kubectl")
-    assert program
+def test_watch_shows_a_change(hello: Kubectl) -> None:
     hello("create", "deployment", "watched", "--image=nginx")
-    environment = {**os.environ, "KUBECONFIG": hello.__closure__ and _kubeconfig(hello), "HOME": str(tmp_path)}
-    watch = subprocess.Popen([program, "get", "deploy", "watched", "-w"], stdout=subprocess.PIPE, text=True, env=environment)
+    watch = hello.start("get", "deploy", "watched", "-w")
     assert watch.stdout is not None
     assert watch.stdout.readline().startswith("NAME")
     watch.stdout.readline()
@@ -114,17 +129,14 @@ def test_watch_shows_a_change(hello: Kubectl, tmp_path: Path) -> None:
     assert "2/2" in seen
 
 
-def _kubeconfig(kubectl: Kubectl) -> str:
-    view = kubectl("config", "view", "-v=8").stderr
-    found = re.search(r"loaded from file: +(\S+)", view)
-    assert found, view
-    return found[1]
-
-
 def test_describe(hello: Kubectl) -> None:
     pod = hello("get", "pods", "-l", "app=hello", "-o", "name").stdout.split()[0]
     text = hello("describe", pod).stdout
-    for expected in ("Status:           Running", "Successfully assigned default/", "Image:          gcr.io/google-samples/hello-app:1.0"):
+    for expected in (
+        "Status:           Running",
+        "Successfully assigned default/",
+        "Image:          gcr.io/google-samples/hello-app:1.0",
+    ):
         assert expected in text, text
     assert "TargetPort:               8080/TCP" in hello("describe", "svc", "hello").stdout
     assert "StrategyType:           RollingUpdate" in hello("describe", "deploy", "hello").stdout
@@ -148,11 +160,15 @@ def test_exec_with_and_without_stdin(kubectl: Kubectl) -> None:
 
 def test_the_server_s_own_words_for_bad_input(kubectl: Kubectl) -> None:
     cases = [
-        (("get", "nonsense"), None, "error: the server doesn't have a resource type \"nonsense\""),
+        (("get", "nonsense"), None, 'error: the server doesn\'t have a resource type "nonsense"'),
         (("get", "pod", "nope"), None, 'Error from server (NotFound): pods "nope" not found'),
         (("create", "deployment", "Bad_Name", "--image=nginx"), None, "a lowercase RFC 1123 subdomain must consist of"),
         (("apply", "-f", "-"), "kind: [", "error parsing STDIN"),
-        (("apply", "-f", "-"), "apiVersion: v1\nkind: Nonsense\nmetadata: {name: x}\n", 'no matches for kind "Nonsense" in version "v1"'),
+        (
+            ("apply", "-f", "-"),
+            "apiVersion: v1\nkind: Nonsense\nmetadata: {name: x}\n",
+            'no matches for kind "Nonsense" in version "v1"',
+        ),
         (("apply", "-f", "-"), DEPLOYMENT.replace("replicas: 2", "replica: 2"), 'unknown field "spec.replica"'),
         (("create", "service", "clusterip", "x", "--tcp=99999:80"), None, "must be between 1 and 65535"),
     ]

@@ -16,7 +16,15 @@ CASES = ["D01", "D02", "D03", "D04", "D06"]
 def test_deep_dive(shared: Path, case: str) -> None:
     shell = f"{Path(sys.executable).parent / 'kubesim'} shell --json --preset {{preset}}"
     done = subprocess.run(
-        [sys.executable, shared / "sessions/replay.py", "--shell", shell, "--only", case, shared / "sessions/0-deep-dive.session"],
+        [
+            sys.executable,
+            shared / "sessions/replay.py",
+            "--shell",
+            shell,
+            "--only",
+            case,
+            shared / "sessions/0-deep-dive.session",
+        ],
         capture_output=True,
         text=True,
         timeout=120,
