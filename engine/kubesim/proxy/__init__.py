@@ -1,0 +1,11 @@
+"""kube-proxy: Services, EndpointSlices and a Node in; rules for the kernel out.
+
+Belongs here: what kube-proxy reads (`model`, `addresses`, `state`, `config`), which endpoints a Service's traffic may
+reach (`topology`), and the text that each mode hands to the kernel's tools: `iptables` for `iptables-restore`, as today's
+kube-proxy writes it, `legacy` as those of 1.16 and 1.22 did, `nftables` for `nft -f`, `ipvs` for ipvsadm and ipset.
+`proxier` is the program's loop around them: watches, syncs, health and metrics.
+
+Never here: a decision about a packet.  What is rendered is text; `kubesim.net` reads it as the kernel would and knows
+nothing of this package.  The renderers are pure: the same objects and settings give the same bytes, in the order of the
+Services' names (upstream's order is that of a Go map, which is none).
+"""
