@@ -35,6 +35,11 @@ def fnv32a(data: bytes) -> int:
     return value
 
 
+def utc(seconds: float) -> datetime:
+    """The date and time in UTC, for logs and headers with forms of their own."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
 def timestamp(seconds: float) -> str:
     """metav1.Time: RFC 3339 in UTC, whole seconds."""
     return datetime.fromtimestamp(int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

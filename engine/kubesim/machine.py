@@ -6,9 +6,9 @@ stack and a set of tools.  Containers of one pod are machines that share a netwo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kubesim.files import FileSystem
 from kubesim.http import Request, Response
@@ -22,9 +22,10 @@ if TYPE_CHECKING:
 class Machine:
     """See the module.
 
-    `tools` names the commands that its disk has (a file each in `shell/commands`, or one of the kept bash's own); what is not in it is
-    "command not found", as on the real image.  `kind` is "node", "container" or "outside".  `api` reaches the API server,
-    None where no kubeconfig is.  `machines` finds another machine by name, for `docker exec`-like commands and ssh.
+    `tools` names the commands that its disk has (a file each in `shell/commands`, or one of the kept bash's own); what is
+    not in it is "command not found", as on the real image.  `kind` is "node", "container" or "outside".  `api` reaches the
+    API server, None where no kubeconfig is.  `programs` are the image's own, by the name they are called by (`nginx`,
+    `/agnhost`): they are given the shell's `Context` as a command of `shell/commands` is.
     """
 
     world: World
@@ -40,4 +41,5 @@ class Machine:
     tools: frozenset[str] = frozenset()
     aliases: dict[str, str] = field(default_factory=dict)
     api: Callable[[Request], Response] | None = None
+    programs: dict[str, Callable[[Any], Awaitable[int]]] = field(default_factory=dict)
     prompt: str = "{user}@{hostname}:{cwd}# "
