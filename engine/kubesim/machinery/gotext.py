@@ -56,3 +56,31 @@ _ESCAPES = {
     "\t": "\\t",
     "\v": "\\v",
 }
+
+
+def sharp_v(value: Any) -> str:
+    """`%#v` of a decoded JSON value: map[string]interface {}{"a":1, "b":[]interface {}{"x"}}."""
+    if value is None:
+        return "interface {}(nil)"
+    if isinstance(value, dict):
+        inner = ", ".join(f"{quote(key)}:{sharp_v(item)}" for key, item in sorted(value.items()))
+        return "map[string]interface {}{" + inner + "}"
+    if isinstance(value, list):
+        return "[]interface {}{" + ", ".join(map(sharp_v, value)) + "}"
+    return quote(value) if isinstance(value, str) else v(value)
+
+
+def type_name(value: Any) -> str:
+    """`%T` of a decoded JSON value."""
+    if isinstance(value, bool):
+        return "bool"
+    for python, go in (
+        (str, "string"),
+        (int, "int64"),
+        (float, "float64"),
+        (dict, "map[string]interface {}"),
+        (list, "[]interface {}"),
+    ):
+        if isinstance(value, python):
+            return go
+    return "<nil>"
