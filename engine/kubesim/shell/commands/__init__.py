@@ -1,0 +1,127 @@
+"""The commands, a file each: `async def run(ctx: Context) -> int`, the exit status.
+
+Belongs here: what a program of that name prints and does on the machine it runs on, with the options that people type.
+An option that is not here fails by name.  Text tools that the kept bash has right are taken from it (`KEPT`).
+
+A new command is a new file; if one file serves several names, they stand in `FILES`.  Which machines have it is said in
+`kubesim.shell.tools`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from functools import cache
+
+from kubesim.machine import Machine
+from kubesim.shell.context import Run
+
+# Names whose file is called otherwise.
+FILES = {
+    "k": "kubectl",
+    "sh": "bash",
+    "ash": "bash",
+    "dash": "bash",
+    "[": "test",
+    "egrep": "grep",
+    "fgrep": "grep",
+    "zgrep": "grep",
+    "gawk": "awk",
+    "mawk": "awk",
+    "apt": "apt_get",
+    "ip6tables": "iptables",
+    "iptables-nft": "iptables",
+    "iptables-legacy": "iptables",
+    "ip6tables-save": "iptables_save",
+    "iptables-nft-save": "iptables_save",
+    "iptables-legacy-save": "iptables_save",
+    "ip6tables-restore": "iptables_restore",
+    "ping6": "ping",
+    "ncat": "nc",
+    "netcat": "nc",
+    "printenv": "env",
+    "vim": "vi",
+    "nano": "vi",
+    "emacs": "vi",
+    "route": "ip_route",
+    "arp": "ip_neigh",
+    "false": "true",
+    "unxz": "gzip",
+    "su": "sudo",
+    "killall": "pkill",
+    "pgrep": "pkill",
+    "less": "more",
+    "type": "which",
+    "tac": "tac",
+    "tracepath": "traceroute",
+    "sha256sum": "checksum",
+    "gunzip": "gzip",
+    "zcat": "gzip",
+    "fg": "bg",
+    "netsh": "netsh",
+    "ctr": "crictl",
+    "podman": "docker",
+}
+
+# Tools of the kept bash that were tried against GNU's and agree.
+KEPT = frozenset(
+    "base64 basename cat chmod column comm cp cut dirname du echo expand expr file fold head join jq ln ls md5sum mkdir mv nl od"
+    " printf pwd readlink rev rm rmdir sed seq sha1sum sha256sum shuf split stat strings tac tail tee touch tr tree unexpand uniq"
+    " wc yq".split()
+)
+
+# Builtins of every shell that have a command of the same name: they work whatever the disk has.
+ALWAYS = ("echo", "printf", "pwd")
+
+# Commands that Debian has in a directory of its own; the rest lie in /usr/bin.
+SBIN = frozenset(
+    "arp conntrack ifconfig ip ip6tables ip6tables-restore ip6tables-save ipset iptables iptables-restore iptables-save ipvsadm nft"
+    " route sysctl tcpdump traceroute".split()
+)
+LOCAL = frozenset("k kubectl minikube".split())
+
+
+def _module(name: str) -> str:
+    return f"kubesim.shell.commands.{FILES.get(name, name.replace('-', '_'))}"
+
+
+@cache
+def ours(name: str) -> bool:
+    """Whether a file here serves that name."""
+    return importlib.util.find_spec(_module(name)) is not None
+
+
+@cache
+def find(name: str) -> Run:
+    """The command of that name (KeyError: none, a tool set names what does not exist)."""
+    if ours(name):
+        run: Run = importlib.import_module(_module(name)).run
+        return run
+    if name not in KEPT:
+        raise KeyError(name)
+    from kubesim.shell import adapters
+
+    return adapters.run
+
+
+def exists(name: str) -> bool:
+    return name in KEPT or ours(name)
+
+
+def directory(name: str) -> str:
+    """Where `which` finds it."""
+    return "/usr/local/bin" if name in LOCAL else "/usr/sbin" if name in SBIN else "/usr/bin"
+
+
+def not_found(machine: Machine, who: str) -> str:
+    """A missing command in the words of bash, or of dash and busybox where `sh` is one of them."""
+    return "not found" if who in ("sh", "ash", "dash") and not _bash_is_sh(machine) else "command not found"
+
+
+def line(machine: Machine, who: str) -> str:
+    """dash tells the line: `sh: 1: foo: not found`."""
+    return "1: " if who in ("sh", "dash") and "apt-get" in machine.tools else ""
+
+
+def _bash_is_sh(machine: Machine) -> bool:
+    return "apt-get" not in machine.tools and "bash" in machine.tools

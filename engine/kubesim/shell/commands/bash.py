@@ -1,0 +1,74 @@
+"""bash, sh: another shell process, with exported variables only."""
+
+from __future__ import annotations
+
+from kubesim.shell.context import Context, Usage, reason
+from kubesim.shell.streams import decode
+
+
+async def run(ctx: Context) -> int:
+    from kubesim.shell import interpreter
+    from kubesim.shell.session import Session
+
+    name = "bash" if ctx.name == "bash" else "sh"
+    args = list(ctx.args)
+    flags: list[str] = []
+    script: str | None = None
+    while args and args[0][:1] in "-+" and len(args[0]) > 1:
+        flag = args.pop(0)
+        if flag == "--":
+            break
+        if flag in ("--login", "--norc", "--noprofile", "--posix"):
+            continue
+        if flag in ("-o", "+o") and args:
+            flags += ["set", flag, args.pop(0), ";"]
+            continue
+        letters = flag[1:]
+        if flag.startswith("--") or set(letters) - set("ceuxilsv"):
+            raise Usage(f"{name}: {flag}: invalid option\n", 2)
+        if "c" in letters:
+            if not args:
+                raise Usage(f"{name}: -c: option requires an argument\n", 2)
+            script = args.pop(0)
+        kept = "".join(each for each in letters if each in "euxv")
+        flags += ["set", f"-{kept}", ";"] if kept else []
+    called = name
+    if script is None and args:
+        called = args.pop(0)
+        try:
+            script = decode(ctx.files.read_bytes(ctx.path(called)))
+        except OSError as error:
+            ctx.complain(f"{name}: {called}: {reason(error)}")
+            return 127 if isinstance(error, FileNotFoundError) else 126
+    elif args:
+        called = args.pop(0)
+    session = ctx.shell.session if ctx.shell is not None else Session()
+    shell = interpreter.Shell(
+        ctx.machine, session, ctx.env, ctx.cwd, {0: ctx.stdin, 1: ctx.out, 2: ctx.err}, name=name, args=args
+    )
+    shell.state.env["0"] = called
+    shell.aliases.clear()
+    if flags:
+        await shell.source(" ".join(flags))
+    if script is not None:
+        return await shell.run(script)
+    return await _from_stdin(ctx, shell)
+
+
+async def _from_stdin(ctx: Context, shell) -> int:  # type: ignore[no-untyped-def]
+    """Commands as they come, line by line, each run when it is whole (an interactive `exec -it`, or `sh < script`)."""
+    from kubesim.shell import completion
+    from kubesim.shell.kept import errors
+
+    status = 0
+    text = ""
+    while line := await ctx.stdin.readline():
+        text += line
+        if not completion.is_whole(text.rstrip("\n")):
+            continue
+        try:
+            status = await shell.source(text)
+        except errors.ExitError as error:
+            return error.exit_code
+        text = ""
+    return await shell.run(text) if text.strip() else status
