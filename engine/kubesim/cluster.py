@@ -10,20 +10,18 @@ import ipaddress
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from kubesim import controllers, http, ids, presets
+from kubesim import controllers, layout, presets, tracing
 from kubesim.apiserver.server import ApiServer
-from kubesim.files import FileSystem
+from kubesim.errors import LearnerError
 from kubesim.machine import Machine
 from kubesim.net.network import Network
-from kubesim.node.config import KubeletConfig
 from kubesim.node.kubelet import Kubelet
-from kubesim.presets import addons, manifests
+from kubesim.presets import addons
 from kubesim.scheduler.scheduler import Scheduler
 from kubesim.store.store import Store
-from kubesim.world import World
+from kubesim.world import Stalled, World
 
 if TYPE_CHECKING:
-    from kubesim.net.host import Host
     from kubesim.net.trace import Trace
     from kubesim.shell.terminal import Result, Terminal
 
@@ -33,8 +31,8 @@ T = TypeVar("T")
 class Cluster:
     """See the module.
 
-    `preset` is a name or the path of a YAML file; the same preset and seed give the same cluster, to the byte.  `nodes` and `outside`
-    are machines; `api` answers requests; `world` drives all.
+    `preset` is a name or the path of a YAML file; the same preset and seed give the same cluster, to the byte.  `nodes` and
+    `outside` are machines, `kubelets` by node; `api` answers requests; `world` drives all.
     """
 
     def __init__(self, preset: str = "kind", seed: int = 1) -> None:
@@ -43,29 +41,129 @@ class Cluster:
         self.world = World(seed, self.preset.birth_seconds)
         self.store = Store(self.world)
         self.network = Network(self.world)
-        self.nodes: dict[str, Machine] = {}
-        self.kubelets: dict[str, Kubelet] = {}
         self.api = ApiServer(
             self.world,
             self.store,
             version=self.preset.version,
             service_cidr=self.preset.service_cidr,
             node_port_range=self.preset.node_port_range,
-            advertise=self._advertised(),
+            advertise=next((node.address for node in self.preset.nodes if node.control_plane), ""),
         )
         self.controllers = controllers.start_all(self.world, self.api.client)
+        self.scheduler: Scheduler | None = None
+        self.nodes: dict[str, Machine] = {}
+        self.kubelets: dict[str, Kubelet] = {}
         self.world.drain()
+        self.outside = layout.lay_out(self)
         if self.preset.nodes:
-            self._build_machines()
             self.scheduler = Scheduler(self.world, self.api.client("system:kube-scheduler"))
             self.scheduler.start()
-            self._start_kubelets()
-            self._apply_addons()
+            for spec in self.preset.nodes:
+                self._start_kubelet(spec)
+            self._apply(addons.objects(self.preset))
             self.world.settle()
-        self._grow_old()
+        self.world.advance(max(0.0, self.preset.age - (self.world.now - self.world.start)))
 
-    # -- making ---------------------------------------------------------------------------------------------
+    def _start_kubelet(self, spec: presets.NodeSpec) -> None:
+        machine = self.nodes[spec.name]
+        client = self.api.client(f"system:node:{spec.name}")
+        kubelet = Kubelet(self.world, client, machine, layout.kubelet_config(self.preset, spec), self)
+        self.kubelets[spec.name] = kubelet
+        self.api.kubelets[spec.name] = kubelet
+        kubelet.start()
 
-    def _advertised(self) -> str:
-        """Where the API server listens: the control plane node's address."""
-        return next((node.address for node in self.preset.nodes if node.control_plane), "")
+    def _apply(self, objects: list[dict[str, Any]]) -> None:
+        admin = self.api.client("kubernetes-admin")
+        for obj in objects:
+            admin.create(self.api.resource_of(obj), obj)
+
+    # -- time -----------------------------------------------------------------------------------------------
+
+    def step(self) -> bool:
+        """Do one piece of due work; False when there is none."""
+        return self.world.step()
+
+    def settle(self, timeout: float = 300.0) -> bool:
+        """Until nobody waits for anything; False if that does not come within `timeout` virtual seconds."""
+        return self.world.settle(timeout)
+
+    def advance(self, seconds: float) -> None:
+        """Let so many virtual seconds go by."""
+        self.world.advance(seconds)
+
+    def run(self, coro: Coroutine[Any, Any, T]) -> T:
+        """Drive the world until the coroutine is done."""
+        return self.world.run(coro)
+
+    # -- places ---------------------------------------------------------------------------------------------
+
+    def machine(self, place: str) -> Machine:
+        """The machine of "node/NAME", "pod/NAME", "pod/NAMESPACE/NAME" (its first container) or "outside"."""
+        kind, _, rest = place.partition("/")
+        if place == "outside":
+            return self.outside
+        if kind in ("node", "nodes", "no") and rest in self.nodes:
+            return self.nodes[rest]
+        if kind in ("pod", "pods", "po") and rest:
+            namespace, _, name = rest.rpartition("/")
+            return self._container(namespace or "default", name)
+        nodes = ", ".join(f"node/{name}" for name in self.nodes)
+        raise LearnerError(f"no place {place!r}", f"Places: {nodes}, pod/NAME, pod/NAMESPACE/NAME, outside.")
+
+    def _container(self, namespace: str, name: str) -> Machine:
+        pod = self.store.get("pods", namespace, name)
+        if pod is None:
+            known = [each["metadata"]["name"] for each in self.store.list("pods", namespace)]
+            listed = ", ".join(known) if known else "none"
+            raise LearnerError(f"no pod {name!r} in namespace {namespace!r}", f"Pods there: {listed}.")
+        kubelet = self.kubelets.get(pod["spec"].get("nodeName", ""))
+        found = kubelet.container(namespace, name) if kubelet else None
+        if found is None:
+            phase = pod.get("status", {}).get("phase", "Unknown")
+            raise LearnerError(f"pod {name!r} has no running container (it is {phase})", "See: kubectl describe pod " + name)
+        return found
+
+    @property
+    def home(self) -> Machine:
+        """Where the terminal is: the first node, or outside where there is none."""
+        return next(iter(self.nodes.values()), self.outside)
+
+    # -- the terminal, and the port of three verbs ----------------------------------------------------------
+
+    def terminal(self, place: str = "") -> Terminal:
+        """A terminal on a machine (default: the first node); its variables, files and directory last."""
+        from kubesim.shell.terminal import Terminal
+
+        return Terminal(self.machine(place) if place else self.home)
+
+    def shell(self, script: str, terminal: Terminal | None = None) -> Result:
+        """Run a script to its end in virtual time: in the terminal given, else in a fresh one on the first node."""
+        from kubesim.shell.terminal import Result
+
+        terminal = terminal or self.terminal()
+        try:
+            return self.world.run(terminal.run(script), "terminal")
+        except Stalled:
+            return Result("", "kubesim: nothing more will happen, and the command waits for it: ended\n", 130)
+
+    def run_on_node(self, node: str, command: str) -> Result:
+        """Run a command as root on a node."""
+        return self.shell(command, self.terminal(f"node/{node}"))
+
+    def run_outside(self, command: str) -> Result:
+        """Run a command on the machine beyond the cluster."""
+        return self.shell(command, self.terminal("outside"))
+
+    def node_rules(self, node: str) -> str:
+        """The rules of a node, as `iptables-save` prints them."""
+        return self.machine(f"node/{node}").net.netfilter.save()
+
+    # -- following packets ----------------------------------------------------------------------------------
+
+    def trace(self, source: str, target: str) -> Trace:
+        """Follow one packet from a place to what curl would be given; one seeded choice where rules draw lots."""
+        return self.world.run(tracing.sample(self.machine(source), target))
+
+    def trace_branches(self, source: str, target: str) -> list[Trace]:
+        """Every way that the packet can go, each with its probability."""
+        return self.world.run(tracing.branches(self.machine(source), target))

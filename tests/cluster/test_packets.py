@@ -40,7 +40,7 @@ def test_the_service_name_is_resolved_by_a_dns_pod(web: Cluster) -> None:
     inside = f"kubectl exec client -- {CURL} http://web"
     assert web.shell(inside).stdout == "200"
     web.shell("kubectl -n kube-system scale deployment coredns --replicas=0; sleep 40")
-    result = web.shell(f"kubectl exec client -- curl -s --max-time 3 http://web")
+    result = web.shell("kubectl exec client -- curl -s --max-time 3 http://web")
     assert "command terminated with exit code" in result.stderr
     assert result.exit_code in (6, 28), result.stderr
     assert web.shell(f"kubectl exec client -- {CURL} http://{cluster_ip(web)}").stdout == "200", (

@@ -1,0 +1,155 @@
+"""A preset's wires and machines: the LAN, the nodes on it, the computer outside, the internet beyond.
+
+What stands on a node's disk before a kubelet runs there is written here too: its names, its resolver, the learner's
+kubeconfig and, on a control plane, the static pods' manifests.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TYPE_CHECKING
+
+from kubesim.files import FileSystem
+from kubesim.machine import Machine
+from kubesim.node.config import KubeletConfig
+from kubesim.presets import manifests
+from kubesim.presets.preset import NodeSpec, Preset
+
+if TYPE_CHECKING:
+    from kubesim.cluster import Cluster
+
+KUBECONFIG = """\
+apiVersion: v1
+kind: Config
+clusters:
+- name: {name}
+  cluster:
+    server: https://{address}:6443
+contexts:
+- name: kubernetes-admin@{name}
+  context:
+    cluster: {name}
+    user: kubernetes-admin
+current-context: kubernetes-admin@{name}
+users:
+- name: kubernetes-admin
+  user: {{}}
+"""
+
+
+def lay_out(cluster: Cluster) -> Machine:
+    """Make the LAN, the nodes (into `cluster.nodes`) and the internet; give the machine outside."""
+    from kubesim.dns import internet
+
+    preset, network = cluster.preset, cluster.network
+    lan = network.switch("lan")
+    outside = network.host(preset.outside_name, "outside")
+    lan.attach(outside, "eth0")
+    length = ipaddress.ip_network(preset.lan).prefixlen
+    address = preset.outside_address or preset.gateway
+    outside.add_address("eth0", f"{address}/{length}")
+    outside.sysctls["net.ipv4.ip_forward"] = 1
+    resolver = internet.build(network, outside)
+    for spec in preset.nodes:
+        host = network.host(spec.name, "node")
+        lan.attach(host, spec.interface)
+        host.add_address(spec.interface, f"{spec.address}/{length}")
+        host.routes.add("default", spec.interface, preset.gateway)
+        host.sysctls["net.ipv4.ip_forward"] = 1
+        cluster.nodes[spec.name] = _node(cluster, spec, resolver)
+    return _outside(cluster, resolver)
+
+
+def _hosts(preset: Preset) -> str:
+    lines = ["127.0.0.1 localhost", "::1 localhost ip6-localhost ip6-loopback"]
+    lines += [f"{node.address} {node.hostname or node.name}" for node in preset.nodes]
+    return "\n".join(lines) + "\n"
+
+
+def _resolv(preset: Preset, resolver: str) -> str:
+    search = f"search {' '.join(preset.search)}\n" if preset.search else ""
+    return f"{search}nameserver {resolver}\n"
+
+
+def _home(user: str) -> str:
+    return "/root" if user == "root" else f"/home/{user}"
+
+
+def _node(cluster: Cluster, spec: NodeSpec, resolver: str) -> Machine:
+    preset = cluster.preset
+    hostname = spec.hostname or spec.name
+    home = _home(preset.user)
+    disk = {
+        "/etc/hostname": f"{hostname}\n",
+        "/etc/hosts": _hosts(preset),
+        "/etc/resolv.conf": _resolv(preset, resolver),
+        "/etc/kubernetes/admin.conf": _kubeconfig(preset),
+        f"{home}/.kube/config": _kubeconfig(preset),
+    }
+    if spec.control_plane:
+        for name, text in manifests.static_pods(preset, spec).items():
+            disk[f"/etc/kubernetes/manifests/{name}"] = text
+    files = FileSystem(disk, clock=lambda: cluster.world.now)
+    for folder in ("/etc/kubernetes/manifests", "/tmp", "/var/log", home):
+        files.mkdir(folder, parents=True)
+    return Machine(
+        world=cluster.world,
+        name=spec.name,
+        hostname=hostname,
+        kind="node",
+        net=cluster.network.hosts[spec.name],
+        files=files,
+        user=preset.user,
+        home=home,
+        cwd=home,
+        tools=_tools(preset.tools),
+        aliases={"k": "kubectl"},
+        api=cluster.api.handle,
+        prompt=preset.prompt,
+        machines=cluster.machine,
+    )
+
+
+def _outside(cluster: Cluster, resolver: str) -> Machine:
+    preset = cluster.preset
+    home = "/home/learner"
+    disk = {
+        "/etc/hostname": f"{preset.outside_name}\n",
+        "/etc/hosts": "127.0.0.1 localhost\n",
+        "/etc/resolv.conf": _resolv(preset, resolver),
+        f"{home}/.kube/config": _kubeconfig(preset),
+    }
+    files = FileSystem(disk, clock=lambda: cluster.world.now)
+    files.mkdir("/tmp", parents=True)
+    return Machine(
+        world=cluster.world,
+        name="outside",
+        hostname=preset.outside_name,
+        kind="outside",
+        net=cluster.network.hosts[preset.outside_name],
+        files=files,
+        user="learner",
+        home=home,
+        cwd=home,
+        tools=_tools("outside"),
+        aliases={"k": "kubectl"},
+        api=cluster.api.handle,
+        prompt="{user}@{hostname}:{cwd}$ ",
+        machines=cluster.machine,
+    )
+
+
+def _tools(name: str) -> frozenset[str]:
+    from kubesim.shell import tools
+
+    return tools.BY_NAME[name]
+
+
+def _kubeconfig(preset: Preset) -> str:
+    address = next((node.address for node in preset.nodes if node.control_plane), "127.0.0.1")
+    return KUBECONFIG.format(name=preset.name if preset.name == "kind" else "kubernetes", address=address)
+
+
+def kubelet_config(preset: Preset, spec: NodeSpec) -> KubeletConfig:
+    """How the kubelet of that node is set up."""
+    raise NotImplementedError

@@ -1,0 +1,89 @@
+"""Following a packet by what a person would type: a place and a target.
+
+The name is resolved as the program on that machine would do it, with real DNS packets (their traces come along); then the
+first packet of the connection walks, and its reply.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, replace
+from typing import Literal
+from urllib.parse import urlsplit
+
+from kubesim.errors import LearnerError
+from kubesim.machine import Machine
+from kubesim.net.packet import Packet
+from kubesim.net.trace import Trace
+
+PORTS = {"http": 80, "https": 443, "tcp": 80, "udp": 53}
+# What a trace's source port is: any of the ephemeral ones would do, so one that is easy to recognise.
+SOURCE_PORT = 40000
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a packet should go.  `port` is 0 for ICMP."""
+
+    protocol: Literal["tcp", "udp", "icmp"]
+    host: str
+    port: int
+
+
+def parse(text: str) -> Target:
+    """The target that a URL or HOST[:PORT] names.  LearnerError when it names none."""
+    url = urlsplit(text if "://" in text else f"http://{text}")
+    remedy = "Give what curl would be given: http://web, 10.96.0.1:443, udp://10.96.0.10:53, icmp://10.244.1.2."
+    try:
+        port = url.port
+    except ValueError:
+        raise LearnerError(f"{text!r} has no valid port", remedy) from None
+    if not url.hostname:
+        raise LearnerError(f"{text!r} names no host", remedy)
+    if url.scheme in ("icmp", "ping"):
+        return Target("icmp", url.hostname, 0)
+    if url.scheme not in PORTS:
+        raise LearnerError(f"{url.scheme!r} is not a protocol that can be traced", remedy)
+    return Target("udp" if url.scheme == "udp" else "tcp", url.hostname, port or PORTS[url.scheme])
+
+
+async def _first_packet(machine: Machine, target: Target) -> tuple[Packet, tuple[Trace, ...], tuple[tuple[str, str], ...]]:
+    """The packet, with the lookups that gave its destination."""
+    lookups: tuple[Trace, ...] = ()
+    resolved: tuple[tuple[str, str], ...] = ()
+    try:
+        address = str(ipaddress.ip_address(target.host))
+    except ValueError:
+        from kubesim.dns import resolver
+
+        answer = await resolver.lookup(machine, target.host)
+        if not answer.addresses:
+            raise LearnerError(
+                f"{machine.name} cannot resolve {target.host!r}: {answer.why}", "Ask from there: nslookup " + target.host
+            ) from None
+        address = answer.addresses[0]
+        lookups = tuple(answer.traces)
+        resolved = ((target.host, address),)
+    source = machine.net.source_address(address)
+    if target.protocol == "icmp":
+        packet = Packet(protocol="icmpv6" if ":" in address else "icmp", src=source, dst=address, icmp="echo-request")
+    else:
+        flags = "S" if target.protocol == "tcp" else ""
+        packet = Packet(
+            protocol=target.protocol, src=source, dst=address, sport=SOURCE_PORT, dport=target.port, flags=flags
+        )
+    return packet, lookups, resolved
+
+
+async def sample(machine: Machine, target: str) -> Trace:
+    """One trace, with one seeded choice wherever rules draw lots."""
+    packet, lookups, resolved = await _first_packet(machine, parse(target))
+    trace = machine.net.network.trace(machine.net, packet)
+    return replace(trace, lookups=lookups, resolved=resolved)
+
+
+async def branches(machine: Machine, target: str) -> list[Trace]:
+    """Every way, each with its probability; they add up to one."""
+    packet, lookups, resolved = await _first_packet(machine, parse(target))
+    traces = machine.net.network.trace(machine.net, packet, "branches")
+    return [replace(trace, lookups=lookups, resolved=resolved) for trace in traces]
