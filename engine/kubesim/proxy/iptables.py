@@ -97,16 +97,14 @@ def probability(n: int) -> str:
 
 @dataclass(slots=True)
 class Fragment:
-    """What one port of a Service adds: lines of shared chains by table and chain, its own chains, and their rules."""
+    """What one port of a Service adds: lines of the shared chains in `filter` and `nat`; its own chains, all in nat, and
+    their `rules`, of which only the number is kept once they are written."""
 
-    nat_services: list[str] = field(default_factory=list)
-    nat_node_ports: list[str] = field(default_factory=list)
-    filter_services: list[str] = field(default_factory=list)
-    filter_external: list[str] = field(default_factory=list)
-    filter_node_ports: list[str] = field(default_factory=list)
-    filter_firewall: list[str] = field(default_factory=list)
+    filter: list[str] = field(default_factory=list)
+    nat: list[str] = field(default_factory=list)
     chains: list[str] = field(default_factory=list)
     rules: list[str] = field(default_factory=list)
+    rule_count: int = 0
 
 
 class Renderer:
@@ -120,7 +118,6 @@ class Renderer:
     def __init__(self, options: Settings) -> None:
         self.options = options
         self.large = False
-        self.total_endpoints = 0
         self._fragments: dict[PortName, Fragment] = {}
         self._order: list[tuple[str, PortName]] = []
         self._ports: dict[ServiceName, list[PortName]] = {}
@@ -132,8 +129,7 @@ class Renderer:
         `changed` are the Services to write again; None writes all (a full sync).  `existing` are the chains now in
         nat: those of Services that are no more are removed.
         """
-        self.total_endpoints = sum(len(state.endpoints.get(name, ())) for name in state.services)
-        self.large = self.total_endpoints > LARGE_CLUSTER_ENDPOINTS
+        self.large = state.endpoint_count() > LARGE_CLUSTER_ENDPOINTS
         if changed is None:
             self._fragments.clear()
             self._order.clear()
@@ -170,10 +166,7 @@ class Renderer:
         lines += [f":{chain} - [0:0]" for chain in self.filter_chains()]
         lines += self.filter_head()
         for fragment in fragments:
-            lines += fragment.filter_services
-            lines += fragment.filter_external
-            lines += fragment.filter_firewall
-            lines += fragment.filter_node_ports
+            lines += fragment.filter
         lines += self.filter_tail()
         lines += ["COMMIT", "*nat"]
         lines += [f":{chain} - [0:0]" for chain in NAT_CHAINS]
@@ -181,14 +174,24 @@ class Renderer:
         lines += [f":{chain} - [0:0]" for chain in stale]
         lines += self.nat_head()
         for fragment in fragments:
-            lines += fragment.nat_services
-            lines += fragment.nat_node_ports
+            lines += fragment.nat
         for fragment in written:
             lines += fragment.rules
+            fragment.rule_count = len(fragment.rules)
+            fragment.rules = []
         lines += [f"-X {chain}" for chain in stale]
         lines += self.nat_tail()
         lines.append("COMMIT\n")
         return "\n".join(lines)
+
+    def rule_counts(self) -> dict[str, int]:
+        """How many rules kube-proxy has in each table (metric sync_proxy_rules_iptables_total)."""
+        fragments = self._fragments.values()
+        own = sum(each.rule_count + len(each.nat) for each in fragments)
+        return {
+            "filter": len(self.filter_head()) + len(self.filter_tail()) + sum(len(each.filter) for each in fragments),
+            "nat": len(self.nat_head()) + len(self.nat_tail()) + own,
+        }
 
     # -- what does not depend on any Service ----------------------------------------------------------------
 
@@ -277,42 +280,42 @@ class Renderer:
 
         to_cluster_ip = f'-m comment --comment "{name} cluster IP" {protocol} -d {service.cluster_ip} {port}'
         if internal:
-            out.nat_services.append(f"-A KUBE-SERVICES {to_cluster_ip} -j {internal_chain}")
+            out.nat.append(f"-A KUBE-SERVICES {to_cluster_ip} -j {internal_chain}")
         else:
-            out.filter_services.append(f"-A KUBE-SERVICES {refused} {protocol} -d {service.cluster_ip} {port} -j {refuse}")
+            out.filter.append(f"-A KUBE-SERVICES {refused} {protocol} -d {service.cluster_ip} {port} -j {refuse}")
         for address in service.external_ips:
             if reach.anywhere:
-                out.nat_services.append(
+                out.nat.append(
                     f'-A KUBE-SERVICES -m comment --comment "{name} external IP" {protocol} -d {address} {port}'
                     f" -j {external_chain}"
                 )
             if not external:
-                out.filter_external.append(f"-A KUBE-EXTERNAL-SERVICES {refused} {protocol} -d {address} {port} -j {refuse}")
+                out.filter.append(f"-A KUBE-EXTERNAL-SERVICES {refused} {protocol} -d {address} {port} -j {refuse}")
         for address in service.load_balancer_ips:
             if reach.anywhere:
-                out.nat_services.append(
+                out.nat.append(
                     f'-A KUBE-SERVICES -m comment --comment "{name} loadbalancer IP" {protocol} -d {address} {port}'
                     f" -j {firewall_chain if uses_firewall else external_chain}"
                 )
             if uses_firewall:
-                out.filter_firewall.append(
+                out.filter.append(
                     f'-A KUBE-PROXY-FIREWALL -m comment --comment "{name} traffic not accepted by {firewall_chain}"'
                     f" {protocol} -d {address} {port} -j DROP"
                 )
         if not external:
-            out.filter_external += [
+            out.filter += [
                 f"-A KUBE-EXTERNAL-SERVICES {refused} {protocol} -d {address} {port} -j {refuse}"
                 for address in service.load_balancer_ips
             ]
         if service.node_port:
             self._node_port(out, service, name, external_chain, reach.anywhere)
             if not external:
-                out.filter_external.append(
+                out.filter.append(
                     f"-A KUBE-EXTERNAL-SERVICES {refused} -m addrtype --dst-type LOCAL {protocol}"
                     f" --dport {service.node_port} -j {refuse}"
                 )
         if service.health_check_node_port:
-            out.filter_node_ports.append(
+            out.filter.append(
                 f'-A KUBE-NODEPORTS -m comment --comment "{name} health check node port" -m tcp -p tcp'
                 f" --dport {service.health_check_node_port} -j ACCEPT"
             )
@@ -357,8 +360,8 @@ class Renderer:
         tail = f"--dport {service.node_port}"
         if self._guards_localhost() and settings.COUNTER_LOCALHOST in self.options.counters:
             count = f"-m nfacct --nfacct-name {settings.COUNTER_LOCALHOST}"
-            out.nat_node_ports.append(f"{head} -d 127.0.0.0/8 {tail} {count} -j {external_chain}")
-        out.nat_node_ports.append(f"{head} {tail} -j {external_chain}")
+            out.nat.append(f"{head} -d 127.0.0.0/8 {tail} {count} -j {external_chain}")
+        out.nat.append(f"{head} {tail} -j {external_chain}")
 
     def _external(self, service: ServicePort, name: str, chain: str, cluster_chain: str) -> list[str]:
         head = f"-A {chain} -m comment --comment"

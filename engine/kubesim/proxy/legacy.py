@@ -120,7 +120,8 @@ class Renderer(iptables.Renderer):
             return lines
         lines += [
             f'-A KUBE-FORWARD {source}-m comment --comment "kubernetes forwarding conntrack pod source rule" {established}',
-            f'-A KUBE-FORWARD -m comment --comment "kubernetes forwarding conntrack pod destination rule" {destination}{established}',
+            '-A KUBE-FORWARD -m comment --comment "kubernetes forwarding conntrack pod destination rule"'
+            f" {destination}{established}",
         ]
         return lines
 
@@ -184,7 +185,7 @@ class _Writer:
         if service.node_port:
             self._node_port()
         if self.form is V1_22 and service.health_check_node_port:
-            self.out.filter_node_ports.append(
+            self.out.filter.append(
                 f'-A KUBE-NODEPORTS -m comment --comment "{self.name} health check node port" -m tcp -p tcp'
                 f" --dport {service.health_check_node_port} -j ACCEPT"
             )
@@ -205,30 +206,29 @@ class _Writer:
     def _masquerade(self, rule: str, chain: str = "KUBE-SERVICES") -> None:
         """Where the masquerade rule of a destination stands."""
         if self.form.masquerade_first:
-            lines = self.out.nat_node_ports if chain == "KUBE-NODEPORTS" else self.out.nat_services
-            lines.append(f"-A {chain} {rule} -j KUBE-MARK-MASQ")
+            self.out.nat.append(f"-A {chain} {rule} -j KUBE-MARK-MASQ")
         else:
             self.out.rules.append(f"-A {self.chain} {rule} -j KUBE-MARK-MASQ")
 
     def _cluster_ip(self) -> None:
         if not self.endpoints:
-            self.out.filter_services.append(self._refuse("KUBE-SERVICES", self.service.cluster_ip))
+            self.out.filter.append(self._refuse("KUBE-SERVICES", self.service.cluster_ip))
             return
         rule = self._to(self.service.cluster_ip, "cluster IP")
         if self.options.masquerade_all:
             self._masquerade(rule)
         elif self.options.local_detector is not None:
             self._masquerade(f"{rule} {self.options.local_detector.iptables(local=False)}")
-        self.out.nat_services.append(f"-A KUBE-SERVICES {rule} -j {self.chain}")
+        self.out.nat.append(f"-A KUBE-SERVICES {rule} -j {self.chain}")
 
     def _external_ip(self, address: str) -> None:
         if not self.endpoints:
-            self.out.filter_external.append(self._refuse("KUBE-EXTERNAL-SERVICES", address))
+            self.out.filter.append(self._refuse("KUBE-EXTERNAL-SERVICES", address))
             return
         rule = self._to(address, "external IP")
         if self.form is V1_16:
             # What did not come from a bridge (a pod) nor from the node itself; and addresses that are the node's own.
-            self.out.nat_services += [
+            self.out.nat += [
                 f"-A KUBE-SERVICES {rule} -j KUBE-MARK-MASQ",
                 f"-A KUBE-SERVICES {rule} -m physdev ! --physdev-is-in -m addrtype ! --src-type LOCAL -j {self.chain}",
                 f"-A KUBE-SERVICES {rule} -m addrtype --dst-type LOCAL -j {self.chain}",
@@ -237,7 +237,7 @@ class _Writer:
         if not self.service.external_local:
             local = self.options.local_detector
             self._masquerade(rule if local is None else f"{rule} {local.iptables(local=False)}")
-        self.out.nat_services.append(f"-A KUBE-SERVICES {rule} -j {self._external_target}")
+        self.out.nat.append(f"-A KUBE-SERVICES {rule} -j {self._external_target}")
 
     @property
     def _external_target(self) -> str:
@@ -247,13 +247,12 @@ class _Writer:
         service = self.service
         if not self.endpoints:
             chain = "KUBE-SERVICES" if self.form is V1_16 else "KUBE-EXTERNAL-SERVICES"
-            into = self.out.filter_services if self.form is V1_16 else self.out.filter_external
-            into += [self._refuse(chain, address) for address in service.load_balancer_ips]
+            self.out.filter += [self._refuse(chain, address) for address in service.load_balancer_ips]
             return
         self.out.chains.append(self.firewall_chain)
         head = f'-A {self.firewall_chain} -m comment --comment "{self.name} loadbalancer IP"'
         for address in service.load_balancer_ips:
-            self.out.nat_services.append(
+            self.out.nat.append(
                 f"-A KUBE-SERVICES {self._to(address, 'loadbalancer IP')} -j {self.firewall_chain}"
             )
             if not service.external_local:
@@ -270,7 +269,7 @@ class _Writer:
     def _node_port(self) -> None:
         port = f"--dport {self.service.node_port}"
         if not self.endpoints:
-            self.out.filter_external.append(
+            self.out.filter.append(
                 f'-A KUBE-EXTERNAL-SERVICES -m comment --comment "{self.name} has no endpoints"'
                 f" -m addrtype --dst-type LOCAL {self.protocol} {port} -j REJECT"
             )
@@ -279,10 +278,10 @@ class _Writer:
         if self.service.external_local:
             # A request from the node itself to 127.0.0.1 would leave with a source that nobody can answer.
             loopback = "::1/128" if self.options.ipv6 else "127.0.0.0/8"
-            self.out.nat_node_ports.append(f"-A KUBE-NODEPORTS {rule} -s {loopback} -j KUBE-MARK-MASQ")
+            self.out.nat.append(f"-A KUBE-NODEPORTS {rule} -s {loopback} -j KUBE-MARK-MASQ")
         else:
             self._masquerade(rule, "KUBE-NODEPORTS")
-        self.out.nat_node_ports.append(f"-A KUBE-NODEPORTS {rule} -j {self._external_target}")
+        self.out.nat.append(f"-A KUBE-NODEPORTS {rule} -j {self._external_target}")
 
     def _chance(self, left: int) -> str:
         if left == 1:

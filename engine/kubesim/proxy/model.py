@@ -200,3 +200,21 @@ def _endpoint(each: Object, port: int, family: Family, node_name: str) -> Endpoi
         zone_hints=frozenset(zone["name"] for zone in hints.get("forZones") or ()),
         node_hints=frozenset(node["name"] for node in hints.get("forNodes") or ()),
     )
+
+
+def slices_of_endpoints(obj: Object, family: Family) -> dict[str, Object]:
+    """A v1 Endpoints as slices, one for each subset: what kube-proxy read before 1.19.  Addresses that are not ready
+    are not used."""
+    metadata = obj["metadata"]
+    labels = {SERVICE_NAME_LABEL: metadata["name"]}
+    return {
+        f"{metadata['name']}-{index}": {
+            "metadata": {"name": f"{metadata['name']}-{index}", "namespace": metadata.get("namespace"), "labels": labels},
+            "addressType": family,
+            "ports": subset.get("ports") or [],
+            "endpoints": [
+                {"addresses": [each["ip"]], "nodeName": each.get("nodeName")} for each in subset.get("addresses") or ()
+            ],
+        }
+        for index, subset in enumerate(obj.get("subsets") or ())
+    }

@@ -66,6 +66,17 @@ class State:
             self._changed_slices.add(name)
         return changed
 
+    def endpoints_changed(self, obj: Object, deleted: bool = False) -> bool:
+        """Take note of a v1 Endpoints, for a kube-proxy that is older than EndpointSlices."""
+        metadata = obj["metadata"]
+        name = ServiceName(metadata.get("namespace") or "default", metadata["name"])
+        now = {} if deleted or model.others(obj) else model.slices_of_endpoints(obj, self.family)
+        if now == self._slices.get(name, {}):
+            return False
+        self._slices[name] = now
+        self._changed_slices.add(name)
+        return True
+
     def checkout(self) -> Changes:
         """Apply what has come in since the last time, and say which Services that touched."""
         touched: set[ServiceName] = set()
@@ -99,6 +110,10 @@ class State:
     def ports_of(self, name: ServiceName) -> Iterable[ServicePort]:
         """The applied ports of one Service."""
         return self._ports.get(name, {}).values()
+
+    def endpoint_count(self) -> int:
+        """How many endpoints stand behind the ports of all Services."""
+        return sum(len(self.endpoints.get(name, ())) for name in self.services)
 
     def health_check_node_ports(self) -> dict[ServiceName, int]:
         """The Services that want an answer to load balancers' health checks, with the port to answer on."""

@@ -1,0 +1,384 @@
+"""kube-proxy as a program on one node: it watches the API and keeps the node's rules so that they match.
+
+Theory of operation
+-------------------
+For each IP family there is a `Family`: its state, its rules' renderer, and a runner that decides when to sync.  A change
+of a Service or EndpointSlice is noted at once and written at the runner's next turn, together with all others that have
+come by then.  A sync writes only the Services that changed; it is *full* at the start, after a failure, when the node's
+topology labels changed, once an hour, and when somebody flushed the tables under kube-proxy's feet.  The last is noticed
+by a chain in the mangle table that is looked for every `syncPeriod` (30 s): who flushes chains of nat alone
+(`iptables -t nat -F KUBE-SERVICES`) breaks Services until the next sync, which is the next change of any Service or
+endpoint, or the hourly one.  Before 1.18 there was no such chain, but a full sync every `syncPeriod`.
+
+Upstream: cmd/kube-proxy/app/server.go, pkg/proxy/iptables/proxier.go, pkg/proxy/config.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from kubesim.client import Client, Object, Subscription
+from kubesim.errors import LearnerError, NotSimulated
+from kubesim.machine import Machine
+from kubesim.proxy import addresses, health, iptables, legacy, settings, topology
+from kubesim.proxy.addresses import NodePortAddresses
+from kubesim.proxy.config import Config
+from kubesim.proxy.kernel import Iptables
+from kubesim.proxy.messages import Messages
+from kubesim.proxy.model import PortName, ServiceName
+from kubesim.proxy.runner import BoundedFrequencyRunner
+from kubesim.proxy.settings import LocalDetector, Settings
+from kubesim.proxy.state import State
+from kubesim.world import Timer, World
+
+# proxyutil.FullSyncPeriod: however rarely things change, all is written again after an hour.
+FULL_SYNC_PERIOD = 3600.0
+# The labels of its node that kube-proxy heeds (config.NodeTopologyConfig).
+TOPOLOGY_LABELS = ("kubernetes.io/hostname", topology.ZONE_LABEL, "topology.kubernetes.io/region")
+# A node with this taint is about to be removed by the cluster autoscaler (healthcheck/proxy_health.go).
+TO_BE_DELETED = "ToBeDeletedByClusterAutoscaler"
+MODES = ("", "iptables", "ipvs", "nftables")
+
+
+class Family:
+    """The rules of one IP family."""
+
+    def __init__(self, world: World, state: State, renderer: iptables.Renderer, kernel: Iptables, config: Config) -> None:
+        self.state = state
+        self.renderer = renderer
+        self.kernel = kernel
+        self.partial = not isinstance(renderer, legacy.Renderer)
+        self._world = world
+        self._sync_period = config.sync_period
+        self._last_full = world.now
+        self._last_sweep = world.now
+        self.needs_full = True
+        self.full_syncs = 0
+        self.partial_syncs = 0
+
+    def sync(self) -> None:
+        """Write what has changed.  Raises LearnerError when the kernel would not have it; then the next one is full."""
+        now = self._world.now
+        full = self.needs_full or not self.partial or now - self._last_full > FULL_SYNC_PERIOD
+        changes = self.state.checkout()
+        self.needs_full = True
+        if full:
+            self.kernel.ensure(self.renderer.ensured_chains, self.renderer.jumps)
+        existing: list[str] = []
+        large = self.state.endpoint_count() > iptables.LARGE_CLUSTER_ENDPOINTS
+        if not large or now - self._last_sweep > self._sync_period:
+            existing = self.kernel.chains("nat")
+            self._last_sweep = now
+        self.kernel.restore(self.renderer.sync(self.state, None if full else changes.services, existing))
+        self.needs_full = False
+        if full:
+            self._last_full = now
+            self.full_syncs += 1
+        else:
+            self.partial_syncs += 1
+
+
+class KubeProxy:
+    """See the module.  `machine` is the node, `log` takes one line for `kubectl logs`, `version` is "v1.36.2"."""
+
+    def __init__(
+        self,
+        world: World,
+        client: Client,
+        machine: Machine,
+        config: Config,
+        log: Callable[[str], None],
+        version: str = "v1.36.2",
+    ) -> None:
+        self.world = world
+        self.client = client
+        self.machine = machine
+        self.config = config
+        self.version = version
+        self.minor = int(version.lstrip("v").split(".")[1])
+        self.node_name = config.hostname_override or machine.hostname.lower()
+        self.messages = Messages(world, log, version, self.minor)
+        self.mode = "iptables"
+        self.families: list[Family] = []
+        self.health = health.Health(world, 2 * config.sync_period)
+        self._runners: list[BoundedFrequencyRunner] = []
+        self._subscriptions: list[Subscription] = []
+        self._servers = health.Servers(machine, self.messages.cannot_serve)
+        self._held: dict[tuple[str, int], Any] = {}
+        self._monitor: Timer | None = None
+        self._labels: dict[str, str] = {}
+
+    # -- its life -------------------------------------------------------------------------------------------
+
+    async def run(self) -> int:
+        """Start, and go on until cancelled."""
+        self.start()
+        try:
+            await self.world.future()
+        finally:
+            self.stop()
+        return 0
+
+    def start(self) -> None:
+        """Read what is there, write the first rules, and begin to watch.  LearnerError for a mode that there is not."""
+        self._choose_mode()
+        node = self.client.find("nodes", self.node_name)
+        node_ips = self._node_ips(node)
+        self._labels = _topology(node)
+        families: tuple[addresses.Family, ...] = ("IPv4", "IPv6") if self.minor >= 21 else ("IPv4",)
+        for name in self.config.unknown:
+            self.messages.unknown_field(name)
+        self.messages.starting(node_ips.values(), len(families) == 2)
+        for family in families:
+            self._add_family(family, node_ips.get(family, ""))
+        self._load()
+        self._serve()
+        self._listen()
+        for runner in self._runners:
+            runner.now()
+        if self.minor >= 18:
+            for each in self.families:
+                each.kernel.set_canaries()
+            self._monitor = self.world.call_later(self.config.sync_period, self._look_for_canaries, background=True)
+
+    def stop(self) -> None:
+        """The program ends; the rules stay, as they do when kube-proxy dies."""
+        for subscription in self._subscriptions:
+            subscription.close()
+        for runner in self._runners:
+            runner.stop()
+        if self._monitor is not None:
+            self._monitor.cancel()
+        self._servers.keep(())
+        for held in self._held.values():
+            held.close()
+        self._subscriptions, self._runners = [], []
+        self._held = {}
+
+    def _choose_mode(self) -> None:
+        mode = self.config.mode
+        if self.minor < 24:
+            if mode not in ("iptables", "ipvs", "userspace"):
+                self.messages.unknown_mode(mode)
+                mode = "iptables"
+        elif mode not in MODES:
+            raise LearnerError(
+                f'mode: Invalid value: "{mode}": must be iptables, ipvs, nftables or blank'
+                " (blank means the best-available proxy (currently iptables))"
+            )
+        self.mode = mode or "iptables"
+        if self.mode != "iptables":
+            raise NotSimulated(
+                f"a node whose kube-proxy runs in {self.mode} mode", "`kubesim rules --mode` shows the rules that it would write."
+            )
+
+    def _node_ips(self, node: Object | None) -> dict[str, str]:
+        """The node's internal address of each family, as its status lists them."""
+        found: dict[str, str] = {}
+        for each in ((node or {}).get("status") or {}).get("addresses") or ():
+            address = addresses.canonical(each["address"]) if each["type"] == "InternalIP" else ""
+            if address:
+                found.setdefault(addresses.family(address), address)
+        if not found:
+            self.messages.loopback_assumed()
+        return found or {"IPv4": "127.0.0.1"}
+
+    def _add_family(self, family: addresses.Family, node_ip: str) -> None:
+        config, host = self.config, self.machine.net
+        ipv6 = family == "IPv6"
+        node_ports = NodePortAddresses(family, config.node_port_addresses)
+        localhost = not ipv6 and config.localhost_node_ports and node_ports.contains_ipv4_loopback()
+        if localhost:
+            self.messages.route_localnet(family)
+            host.sysctls["net.ipv4.conf.all.route_localnet"] = 1
+        counters = frozenset({settings.COUNTER_INVALID, settings.COUNTER_LOCALHOST}) if self.minor >= 32 else frozenset()
+        options = Settings(
+            family=family,
+            node_name=self.node_name,
+            node_ip=node_ip,
+            node_addresses=self._own_addresses(ipv6),
+            node_port_addresses=node_ports,
+            local_detector=self._detector(family),
+            masquerade_all=config.masquerade_all,
+            masquerade_mark=config.masquerade_mark,
+            # 1.16's image has iptables 1.6, which does not know --random-fully.
+            random_fully=self.minor >= 17,
+            localhost_node_ports=localhost,
+            conntrack_tcp_liberal=config.conntrack_tcp_liberal,
+            counters=counters,
+            topology_labels=self._labels,
+        )
+        kernel = Iptables(host.netfilter6 if ipv6 else host.netfilter)
+        each = Family(self.world, State(family, self.node_name), legacy.renderer(options, self.minor), kernel, config)
+        self.families.append(each)
+        self._runners.append(
+            BoundedFrequencyRunner(
+                self.world,
+                lambda: self._sync(each),
+                minimum=config.min_sync_period,
+                maximum=FULL_SYNC_PERIOD if self.minor >= 18 else config.sync_period,
+                retry=config.sync_period,
+            )
+        )
+
+    def _own_addresses(self, ipv6: bool) -> tuple[str, ...]:
+        return ("::1" if ipv6 else "127.0.0.1", *self.machine.net.addresses(ipv6=ipv6))
+
+    def _detector(self, family: addresses.Family) -> LocalDetector | None:
+        """cmd/kube-proxy/app/server_linux.go, getLocalDetectors."""
+        config = self.config
+        match config.detect_local_mode:
+            case "BridgeInterface":
+                return LocalDetector("interface", config.bridge_interface)
+            case "InterfaceNamePrefix":
+                return LocalDetector("prefix", config.interface_name_prefix)
+            case "" | "ClusterCIDR":
+                cidrs = addresses.ranges_of_family(family, config.cluster_cidr.split(","))
+            case "NodeCIDR":
+                node = self.client.find("nodes", self.node_name) or {}
+                cidrs = addresses.ranges_of_family(family, (node.get("spec") or {}).get("podCIDRs") or ())
+            case other:
+                raise LearnerError(f'unknown detectLocalMode "{other}"')
+        return LocalDetector("cidr", str(cidrs[0])) if cidrs else None
+
+    # -- what it hears --------------------------------------------------------------------------------------
+
+    @property
+    def _slices(self) -> str:
+        """Where endpoints are read from: EndpointSlices since 1.19."""
+        return "endpointslices.discovery.k8s.io" if self.minor >= 19 else "endpoints"
+
+    def _note_endpoints(self, state: State, obj: Object, deleted: bool) -> bool:
+        return state.slice_changed(obj, deleted) if self.minor >= 19 else state.endpoints_changed(obj, deleted)
+
+    def _load(self) -> None:
+        """kube-proxy writes nothing before it has seen all Services and endpoints that there are."""
+        services, slices = self.client.list("services"), self.client.list(self._slices)
+        for each in self.families:
+            for service in services:
+                each.state.service_changed(service)
+            for endpoint_slice in slices:
+                self._note_endpoints(each.state, endpoint_slice, False)
+        self.messages.synced()
+
+    def _listen(self) -> None:
+        self._subscriptions = [
+            self.client.watch("services", self._on_service),
+            self.client.watch(self._slices, self._on_slice),
+            self.client.watch("nodes", self._on_node),
+        ]
+
+    def _on_service(self, kind: str, obj: Object, _before: Object | None) -> None:
+        for each, runner in zip(self.families, self._runners, strict=True):
+            if each.state.service_changed(obj, kind == "DELETED"):
+                self._ask(runner)
+
+    def _on_slice(self, kind: str, obj: Object, _before: Object | None) -> None:
+        for each, runner in zip(self.families, self._runners, strict=True):
+            if self._note_endpoints(each.state, obj, kind == "DELETED"):
+                self._ask(runner)
+
+    def _on_node(self, kind: str, obj: Object, _before: Object | None) -> None:
+        if obj["metadata"]["name"] != self.node_name:
+            return
+        taints = (obj.get("spec") or {}).get("taints") or ()
+        going = "deletionTimestamp" in obj["metadata"] or any(taint["key"] == TO_BE_DELETED for taint in taints)
+        self.health.eligible = kind != "DELETED" and not going
+        labels = {} if kind == "DELETED" else _topology(obj)
+        if labels == self._labels:
+            return
+        self._labels = labels
+        for each, runner in zip(self.families, self._runners, strict=True):
+            each.renderer.options = replace(each.renderer.options, topology_labels=labels)
+            each.needs_full = True
+            self._ask(runner)
+
+    def _ask(self, runner: BoundedFrequencyRunner) -> None:
+        self.health.queued()
+        runner.run()
+
+    # -- what it does ---------------------------------------------------------------------------------------
+
+    def _sync(self, family: Family) -> bool:
+        options = family.renderer.options
+        if not options.node_port_addresses.match_all:
+            own = self._own_addresses(options.ipv6)
+            if own != options.node_addresses:
+                family.renderer.options = replace(options, node_addresses=own)
+        try:
+            family.sync()
+        except LearnerError as error:
+            self.messages.restore_failed(options.family, error.message, self.config.sync_period)
+            return False
+        self.health.updated()
+        self._serve_health_checks()
+        if self.minor < 23:
+            self._hold_node_ports()
+        return True
+
+    def _look_for_canaries(self) -> None:
+        """iptables.Monitor: a lost canary means that all was flushed, so all is written again."""
+        for each, runner in zip(self.families, self._runners, strict=True):
+            if not each.kernel.canary_lives():
+                each.needs_full = True
+                runner.now()
+                each.kernel.set_canaries()
+        self._monitor = self.world.call_later(self.config.sync_period, self._look_for_canaries, background=True)
+
+    def _hold_node_ports(self) -> None:
+        """Until 1.22 kube-proxy kept a socket on each node port, so that nobody else could take it."""
+        wanted: dict[tuple[str, int], PortName] = {}
+        for each in self.families:
+            for service in each.state.services.values():
+                if service.node_port and service.protocol in ("tcp", "udp"):
+                    wanted[service.protocol, service.node_port] = service.name
+        for key in [key for key in self._held if key not in wanted]:
+            self._held.pop(key).close()
+        for key in sorted(wanted.keys() - self._held.keys()):
+            protocol, port = key
+            try:
+                net = self.machine.net
+                self._held[key] = net.listen("tcp", "", port) if protocol == "tcp" else net.udp("", port)
+            except OSError as error:
+                held = f'"nodePort for {wanted[key]}" (:{port}/{protocol})'
+                self.messages.cannot_hold(held, f"listen {protocol} :{port}: bind: {error}")
+
+    # -- what it answers ------------------------------------------------------------------------------------
+
+    def _serve(self) -> None:
+        self._servers.open("healthz", self.config.healthz_bind_address, health.proxy_health(self.world, self.health))
+        self._servers.open("metrics", self.config.metrics_bind_address, health.metrics(self.mode, self._metrics))
+
+    def _serve_health_checks(self) -> None:
+        """A server for each Service that has a healthCheckNodePort."""
+        wanted = {f"{name} healthcheck on {port}": (name, port) for name, port in self._health_checks()}
+        self._servers.keep({"healthz", "metrics", *wanted})
+        for key, (name, port) in wanted.items():
+            handler = health.service_health(name, partial(self._local_ready, name), self.health)
+            self._servers.open(key, f":{port}", handler)
+
+    def _health_checks(self) -> Iterator[tuple[ServiceName, int]]:
+        for each in self.families:
+            yield from each.state.health_check_node_ports().items()
+
+    def _local_ready(self, name: ServiceName) -> int:
+        return sum(each.state.local_ready(name) for each in self.families)
+
+    def _metrics(self) -> dict[str, float]:
+        found: dict[str, float] = {}
+        for each in self.families:
+            family = f'ip_family="{each.state.family}"'
+            found[f"kubeproxy_sync_full_proxy_rules_duration_seconds_count{{{family}}}"] = each.full_syncs
+            found[f"kubeproxy_sync_partial_proxy_rules_duration_seconds_count{{{family}}}"] = each.partial_syncs
+            for table, count in each.renderer.rule_counts().items():
+                found[f'kubeproxy_sync_proxy_rules_iptables_total{{{family},table="{table}"}}'] = count
+            found[f"kubeproxy_sync_proxy_rules_last_timestamp_seconds{{{family}}}"] = self.health.updated_at
+        return dict(sorted(found.items()))
+
+
+def _topology(node: Object | None) -> dict[str, str]:
+    labels = ((node or {}).get("metadata") or {}).get("labels") or {}
+    return {name: labels[name] for name in TOPOLOGY_LABELS if name in labels}
