@@ -19,12 +19,16 @@ DEBIAN = _CORE - {"ps"} | commands("apt-get apt bash comm diff getent join mawk 
 # What an image based on buildpack-deps (node, python, golang) has more.
 BUILDPACK = DEBIAN | commands("curl wget git openssl ps make")
 # BusyBox, with the applets that matter here.
-BUSYBOX = _CORE | commands("""ash busybox diff ifconfig ip less nc netstat nslookup ping ping6 route tar telnet top traceroute vi watch wget
-    httpd""")
+BUSYBOX = _CORE | commands("""
+    ash busybox diff ifconfig ip less nc netstat nslookup ping ping6 route tar telnet top traceroute vi watch
+    wget httpd
+""")
 ALPINE = BUSYBOX - {"httpd"} | frozenset(["apk", "getent"])
 # The custom node.js image of the documents: "telnet, netcat, ping, curl, dnslookup".
 NODE_TOOLS = BUILDPACK | commands("node npm telnet nc netcat ping busybox nslookup dig host ip ifconfig netstat ss")
-NETSHOOT = ALPINE | commands("""bash curl dig host drill iperf3 iptables iptables-save ip6tables ipvsadm jq mtr nft ss socat tcpdump openssl conntrack
-    tracepath nmap""")
+NETSHOOT = ALPINE | commands("""
+    bash curl dig host drill iperf3 iptables iptables-save ip6tables ipvsadm jq mtr nft ss socat tcpdump openssl
+    conntrack tracepath nmap
+""")
 # Google's distroless: nothing but the program.
 DISTROLESS: frozenset[str] = frozenset()

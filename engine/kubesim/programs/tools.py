@@ -10,10 +10,13 @@ _DEBIAN = 'PRETTY_NAME="Debian GNU/Linux 12 (bookworm)"\nNAME="Debian GNU/Linux"
 _UBUNTU = 'PRETTY_NAME="Ubuntu 24.04.3 LTS"\nNAME="Ubuntu"\nVERSION_ID="24.04"\nID=ubuntu\nID_LIKE=debian\n'
 _ALPINE = 'NAME="Alpine Linux"\nID=alpine\nVERSION_ID=3.22.2\nPRETTY_NAME="Alpine Linux v3.22"\n'
 
+# The resolver takes the presence of musl's loader for its C library.
+ALPINE_FILES = {"/etc/os-release": _ALPINE, "/lib/ld-musl-x86_64.so.1": ""}
+
 IMAGES = [
     Image(names=("busybox",), command=("sh",), tools=disks.BUSYBOX, seconds=0.6),
     Image(
-        names=("alpine",), command=("/bin/sh",), tools=disks.ALPINE, files={"/etc/os-release": _ALPINE}, seconds=0.7
+        names=("alpine",), command=("/bin/sh",), tools=disks.ALPINE, files=ALPINE_FILES, seconds=0.7
     ),
     Image(names=("debian",), command=("bash",), tools=disks.DEBIAN, files={"/etc/os-release": _DEBIAN}, seconds=2.0),
     Image(
@@ -30,7 +33,7 @@ IMAGES = [
         wrapper="entrypoint.sh",
         wrapped="curl",
         tools=disks.ALPINE | {"curl"},
-        files={"/etc/os-release": _ALPINE},
+        files=ALPINE_FILES,
         user="curl_user",
         seconds=0.9,
     ),
@@ -38,7 +41,7 @@ IMAGES = [
         names=("nicolaka/netshoot",),
         command=("zsh",),
         tools=disks.NETSHOOT | {"zsh"},
-        files={"/etc/os-release": _ALPINE},
+        files=ALPINE_FILES,
         workdir="/root",
         seconds=4.0,
     ),
