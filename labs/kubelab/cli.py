@@ -1,0 +1,103 @@
+"""The `kubelab` command."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from kubelab import folders, spec
+from kubesim.errors import LearnerError
+
+
+class Commands(click.Group):
+    """Shows a learner's errors as they are: a message and a remedy, no traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except LearnerError as error:
+            click.echo(f"kubelab: {error}", err=True)
+            ctx.exit(1)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="kubewalk")
+def main() -> None:
+    """Labs on a Kubernetes cluster that lives inside Python."""
+
+
+@main.command(name="list")
+def list_labs() -> None:
+    """The labs there are."""
+    for name in folders.names():
+        lab = spec.load(folders.find(name))
+        click.echo(f"{name:16} {lab.minutes:3} min  {lab.title}")
+
+
+@main.command(context_settings={"ignore_unknown_options": True})
+@click.option(
+    "--dir", "folder", default="my-labs", show_default=True, metavar="DIR", help="Where your notebooks are kept."
+)
+@click.argument("jupyter", nargs=-1, type=click.UNPROCESSED)
+def start(folder: str, jupyter: tuple[str, ...]) -> None:
+    """Open JupyterLab on the course.
+
+    Your notebooks are copied to DIR; one that is there already is yours, and is left alone.  What follows is JupyterLab's (--no-browser, --port 8888).
+    """
+    from kubelab import course
+
+    notebooks = sorted(folders.course().glob("*/*.ipynb"))
+    if not notebooks:
+        raise LearnerError("the course has no notebooks yet", "Build them: kubelab build")
+    here = Path(folder).resolve()
+    copies = [here / path.name for path in notebooks]
+    for path, copy in zip(notebooks, copies, strict=True):
+        if not copy.exists():
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_text(course.release(path.read_text(encoding="utf-8")), encoding="utf-8")
+    command = [
+        *(sys.executable, "-m", "jupyter", "lab", f"--ServerApp.root_dir={here}"),
+        f"--LabApp.default_url=/lab/tree/{copies[0].name}",
+        # Nothing leaves this computer: no look-up of news, updates or extensions.
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+        "--LabApp.news_url=None",
+        "--LabApp.extension_manager=readonly",
+    ]
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        command.append("--allow-root")
+    click.echo(f"Your notebooks are in {here}")
+    sys.stdout.flush()
+    os.execv(sys.executable, [*command, *jupyter])
+
+
+@main.command()
+@click.option("--check", is_flag=True, help="Write nothing; fail if a notebook is not what its lesson says.")
+@click.argument("labs", nargs=-1)
+def build(check: bool, labs: tuple[str, ...]) -> None:
+    """Build the course's notebooks from their text sources (in a checkout)."""
+    from kubelab import course
+
+    source = folders.HERE.parent.parent / "course"
+    lessons = sorted((source / "lessons").glob("*.md"))
+    if not lessons:
+        raise LearnerError(f"no lessons in {source / 'lessons'}", "This works in a checkout of the course.")
+    stale = []
+    for lesson in lessons:
+        name = lesson.stem
+        if labs and name not in [folders.find(each).name for each in labs]:
+            continue
+        text = course.build(lesson, spec.load(folders.find(name)))
+        target = source / "source" / name / f"{name}.ipynb"
+        if check:
+            if not target.is_file() or target.read_text(encoding="utf-8") != text:
+                stale.append(str(target))
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding="utf-8")
+        click.echo(f"built {target}")
+    if stale:
+        raise LearnerError(f"not what its lesson says: {', '.join(stale)}", "Run: kubelab build")

@@ -1,0 +1,251 @@
+"""How things look in a notebook: a mime bundle for each kind of result.
+
+Each view wraps a plain value, says it in text for a terminal (`__str__`, text/plain), and in HTML for a page.  HTML needs no script and
+nothing from the network; colours come from the page's theme, and never say anything alone.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from html import escape
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from kubelab import figures, rules, words
+from kubelab.checks.marking import Result
+from kubelab.pictures import figure
+from kubelab.stepper import html as stepper_html
+from kubesim.net import dot, render
+from kubesim.net.trace import Hop, Trace, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kubelab.stepper.widget import Stepper
+
+Bundle = dict[str, Any]
+
+
+class Figure:
+    """A drawing, and what it says in text."""
+
+    def __init__(self, source: str, *, title: str, description: str, text: str) -> None:
+        self.dot = source
+        self.title = title
+        self.description = description
+        self.text = text
+
+    def __str__(self) -> str:
+        return self.text
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Bundle:
+        html = figure.html(self.dot, title=self.title, description=self.description, fallback=self.text)
+        return {"text/plain": self.text, "text/html": html}
+
+
+class TraceView:
+    """One packet's way: shows itself as a stepper; `picture()` draws it whole."""
+
+    def __init__(self, trace: Trace, title: str = "") -> None:
+        self.trace = trace
+        self.title = title
+
+    @property
+    def verdict(self) -> Verdict:
+        return self.trace.verdict
+
+    @property
+    def reason(self) -> str:
+        return self.trace.reason
+
+    @property
+    def hops(self) -> tuple[Hop, ...]:
+        return self.trace.hops
+
+    @property
+    def reply(self) -> Trace | None:
+        return self.trace.reply
+
+    def explain(self) -> str:
+        """The trace in one to three sentences."""
+        return words.explain(self.trace)
+
+    def picture(self) -> Figure:
+        """The whole way as one drawing."""
+        return ways_figure([self.trace], self.title)
+
+    def stepper(self) -> Stepper:
+        """The live widget itself, for those who want its `step`."""
+        from kubelab.stepper.widget import Stepper
+
+        return Stepper.of(self.trace, self.title)
+
+    def __str__(self) -> str:
+        return f"{render.text(self.trace)}\n{self.explain()}"
+
+    def __repr__(self) -> str:
+        return f"<{self.title or 'trace'}: {words.headline(self.trace)}>"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Bundle:
+        bundle: Bundle = {"text/plain": str(self)}
+        if _in_kernel():
+            widget = self.stepper()
+            made = widget._repr_mimebundle_()
+            bundle |= made[0] if isinstance(made, tuple) else made or {}
+            # The very same markup: where scripts are off it still steps.
+            bundle["text/html"] = widget.html
+        else:
+            bundle["text/html"] = stepper_html.render(self.trace, self.title)
+        bundle["text/plain"] = str(self)
+        return bundle
+
+
+class WaysView:
+    """All the ways that a random choice can go: a drawing, with the probabilities."""
+
+    def __init__(self, traces: Sequence[Trace], title: str = "") -> None:
+        self.traces = list(traces)
+        self.title = title
+
+    def __len__(self) -> int:
+        return len(self.traces)
+
+    def __iter__(self) -> Any:
+        return iter(self.traces)
+
+    def __str__(self) -> str:
+        return "\n".join(
+            f"{rules.chance(each.probability):>8}  {words.headline(each)}  {words.destination(each.final)} on {each.hops[-1].host}"
+            for each in self.traces
+        )
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Bundle:
+        bundle = ways_figure(self.traces, self.title)._repr_mimebundle_()
+        return {"text/plain": str(self), "text/html": bundle["text/html"]}
+
+
+def ways_figure(traces: Sequence[Trace], title: str) -> Figure:
+    """A drawing of one way or of all."""
+    title = title or "A packet's way"
+    told = words.explain(traces[0]) if len(traces) == 1 else f"{len(traces)} ways, chosen at random."
+    return Figure(
+        dot.source(traces),
+        title=title,
+        description=f"{title}. {told}",
+        text="\n".join(render.text(each) for each in traces),
+    )
+
+
+class Output:
+    """What a command printed, and its exit code."""
+
+    def __init__(self, stdout: str, stderr: str, exit_code: int) -> None:
+        self.stdout = stdout
+        self.stderr = stderr
+        self.exit_code = exit_code
+
+    def __str__(self) -> str:
+        said = self.stdout + self.stderr
+        return said.rstrip("\n") + (f"\n[exit code {self.exit_code}]" if self.exit_code else "")
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Bundle:
+        parts = []
+        if self.stdout:
+            parts.append(f"<pre>{_lines(self.stdout)}</pre>")
+        if self.stderr:
+            parts.append(f'<pre class="kw-err">{escape(self.stderr.rstrip(chr(10)))}</pre>')
+        if self.exit_code:
+            parts.append(f'<p class="kw-exit">exit code {self.exit_code}</p>')
+        body = "".join(parts) or '<p class="kw-exit">(no output)</p>'
+        return {"text/plain": str(self), "text/html": card(body, "kw-term")}
+
+
+class CheckView:
+    """How a task stands."""
+
+    def __init__(self, result: Result) -> None:
+        self.result = result
+
+    @property
+    def points(self) -> float:
+        return self.result.points
+
+    @property
+    def max(self) -> float:
+        return self.result.max
+
+    @property
+    def passed(self) -> bool:
+        return self.result.passed
+
+    @property
+    def message(self) -> str:
+        return self.result.message
+
+    def __str__(self) -> str:
+        return str(self.result)
+
+    def __repr__(self) -> str:
+        return str(self.result)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Bundle:
+        return {"text/plain": str(self), "text/html": check_card(self.result)}
+
+
+def check_card(result: Result) -> str:
+    """A task's result as HTML: the sign, the points, the message, why, each finding, and the packet behind it."""
+    tone = "pass" if result.passed else "fail"
+    sign = "✓" if result.passed else "✗"
+    parts = [
+        f'<h4><span class="kw-{tone}-text">{sign} {escape(result.title)}</span>'
+        f'<span class="kw-points">{result.points:g} of {result.max:g} points</span></h4>',
+        f'<p class="kw-message">{escape(result.message)}</p>',
+    ]
+    if result.explanation:
+        parts.append(f'<p class="kw-why">{escape(result.explanation)}</p>')
+    if len(result.findings) > 1:
+        items = "".join(
+            f'<li><span class="kw-{"pass" if each.passed else "fail"}-text">{"✓" if each.passed else "✗"}</span> {escape(each.message)}</li>'
+            for each in result.findings
+        )
+        parts.append(f"<ul>{items}</ul>")
+    if result.trace is not None:
+        stepper = stepper_html.render(result.trace)
+        parts.append(f"<details><summary>The packet behind this, step by step</summary>{stepper}</details>")
+    return card("".join(parts), f"kw-card kw-{tone}")
+
+
+def card(body: str, classes: str) -> str:
+    """HTML in a card of its own, with its style."""
+    me = figures.new_id("card", classes + body)
+    return f'<div class="{classes}" id="{me}"><style>{_sheet().replace("#KW", f"#{me}")}</style>{body}</div>'
+
+
+@cache
+def _sheet() -> str:
+    text = resources.files("kubelab").joinpath("cards.css").read_text(encoding="utf-8")
+    return re.sub(r"\s*\n\s*", "\n", text)
+
+
+def _lines(text: str) -> str:
+    """Output for HTML: columns stay as they are; a rule wraps at its matches, with its target emphasised."""
+    out: list[str] = []
+    for line in text.rstrip("\n").split("\n"):
+        out.append(
+            f'<span class="kw-line">{figures.rule_html(line)}</span>' if line.startswith("-A ") else escape(line) + "\n"
+        )
+    return "".join(out).rstrip("\n")
+
+
+def _in_kernel() -> bool:
+    """Whether a notebook's kernel runs this: only there is somebody for a widget to talk to."""
+    try:
+        from IPython import get_ipython
+    except ImportError:
+        return False
+    shell = get_ipython()
+    return shell is not None and getattr(shell, "kernel", None) is not None

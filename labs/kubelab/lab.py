@@ -1,0 +1,253 @@
+"""A lab as a notebook holds it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from kubelab import checks, display, folders, magics, spec
+from kubelab.pictures import cluster_map
+from kubesim.errors import LearnerError
+
+if TYPE_CHECKING:
+    from kubelab.port import Port
+
+
+def open(name: str) -> Lab:
+    """Open a lab by its name ("02-clusterip"), number ("02") or topic ("clusterip"), on a fresh embedded cluster.
+
+    In a notebook, `%%shell` cells then run in its terminal.
+    """
+    lab = Lab(spec.load(folders.find(name)))
+    magics.register(lab)
+    return lab
+
+
+class Clients:
+    """The official `kubernetes` client on the lab's cluster: `lab.cluster.CoreV1Api()` and so on."""
+
+    def __init__(self, lab: Lab) -> None:
+        self._lab = lab
+
+    def __getattr__(self, name: str) -> Any:
+        from kubernetes import client
+
+        if not name.endswith("Api"):
+            raise AttributeError(f"{name!r}: the official client's groups end in Api, as CoreV1Api and AppsV1Api do")
+        group = getattr(client, name)
+        return lambda: group(self._lab.port.api_client())
+
+
+class Lab:
+    """See the module.
+
+    `port` reaches the cluster; `spec` is what the lab says of itself; `answers` are the predictions given, by task; `results` how the tasks stood when
+    they were last checked.
+    """
+
+    def __init__(self, of: spec.Spec, port: Port | None = None) -> None:
+        self.spec = of
+        self.port = port or self.fresh()
+        self.answers: dict[str, str] = {}
+        self.results: dict[str, checks.Result] = {}
+        self._hints: dict[str, int] = {}
+        self._checks: Mapping[str, Any] = of.checks().CHECKS
+
+    # -- the cluster ----------------------------------------------------------------------------------------
+
+    @property
+    def namespace(self) -> str:
+        return self.port.namespace
+
+    @property
+    def cluster(self) -> Clients:
+        """The official client: `lab.cluster.CoreV1Api().list_namespaced_pod(lab.namespace)`."""
+        return Clients(self)
+
+    @property
+    def core(self) -> Any:
+        """The official client's CoreV1Api."""
+        return self.cluster.CoreV1Api()
+
+    @property
+    def apps(self) -> Any:
+        """The official client's AppsV1Api."""
+        return self.cluster.AppsV1Api()
+
+    @property
+    def discovery(self) -> Any:
+        """The official client's DiscoveryV1Api: EndpointSlices."""
+        return self.cluster.DiscoveryV1Api()
+
+    def shell(self, script: str, on: str = "") -> display.Output:
+        """Run a script in the lab's terminal, or on the node `on`.  What it starts has come to rest afterwards."""
+        done = self.port.run_on_node(on, script) if on else self.port.run_outside(script)
+        self.port.settle()
+        return display.Output(done.stdout, done.stderr, done.exit_code)
+
+    def apply(self, folder: str) -> display.Output:
+        """Apply the manifests of one of the lab's own folders ("manifests", "broken")."""
+        documents = self.spec.manifests(folder)
+        if not documents:
+            raise LearnerError(f"this lab has no folder {folder!r} with manifests")
+        return self.shell(_apply(documents))
+
+    def reset(self) -> Lab:
+        """Back to the start: a fresh cluster.  Answers and results stay."""
+        self.port = self.fresh()
+        return self
+
+    def fresh(self) -> Port:
+        """Another cluster as the lab starts with it."""
+        from kubelab.embedded import Embedded
+
+        port = Embedded(self.spec.preset, self.spec.seed)
+        documents = self.spec.manifests()
+        if documents:
+            done = port.run_outside(_apply(documents))
+            if done.exit_code:
+                raise RuntimeError(f"{self.spec.name}/manifests: {done.stderr}")
+        port.settle()
+        return port
+
+    # -- looking --------------------------------------------------------------------------------------------
+
+    def trace(self, source: str, target: str) -> display.TraceView:
+        """Follow a packet: `lab.trace("pod/client", "http://web")`.  It changes nothing, and the dice fall anew each time."""
+        return display.TraceView(self.port.trace(source, target), f"{source} → {target}")
+
+    def ways(self, source: str, target: str) -> display.WaysView:
+        """Every way that the packet could go, with its probability."""
+        return display.WaysView(self.port.traces(source, target), f"{source} → {target}")
+
+    def map(self) -> display.Figure:
+        """The cluster now: Services, their EndpointSlices, and pods on nodes."""
+        api = self.port.api_client()
+        found = []
+        for listed in (
+            self.core.list_namespaced_service(self.namespace),
+            self.discovery.list_namespaced_endpoint_slice(self.namespace),
+            self.core.list_namespaced_pod(self.namespace),
+        ):
+            items = api.sanitize_for_serialization(listed)["items"]
+            # The API server's own Service has no pods in this namespace: it would only be in the way.
+            found.append([each for each in items if not each["metadata"]["name"].startswith("kubernetes")])
+        text = cluster_map.text(*found)
+        return display.Figure(
+            cluster_map.dot(*found), title=f"The cluster now: namespace {self.namespace}", description=text, text=text
+        )
+
+    # -- tasks ----------------------------------------------------------------------------------------------
+
+    def check(self, task: str) -> display.CheckView:
+        """Look whether a task is done, and say why not."""
+        asked = self.spec.task(task)
+        if asked.kind == "text":
+            raise LearnerError(f"task {task!r} is read by your teacher", "Nothing to check here.")
+        self.results[task] = checks.mark(asked, self._checks[task], self)
+        return display.CheckView(self.results[task])
+
+    def grade(self, task: str) -> float:
+        """Check a task, show how it stands, and return its points (nbgrader takes them as partial credit)."""
+        view = self.check(task)
+        try:
+            from IPython.display import display as show
+        except ImportError:
+            print(view)  # noqa: T201  a plain interpreter
+        else:
+            show(view)
+        return float(view.points)
+
+    def hint(self, task: str) -> str:
+        """The next hint of a task: first the hop, then the object, then the field."""
+        hints = self.spec.task(task).hints
+        if not hints:
+            return "There is no hint for this one."
+        number = self._hints.get(task, 0)
+        self._hints[task] = min(number + 1, len(hints) - 1)
+        return f"Hint {number + 1} of {len(hints)}: {hints[number]}"
+
+    def answer(self, task: str, value: str) -> str:
+        """Write down a prediction.  LearnerError names the choices."""
+        asked = self.spec.task(task)
+        if asked.kind != "prediction":
+            raise LearnerError(f"task {task!r} is not a prediction: it is checked on the cluster")
+        if value not in asked.choices:
+            choices = "\n".join(f"  {name!r}: {meaning}" for name, meaning in asked.choices.items())
+            raise LearnerError(f"{value!r} is not one of the choices", f"Choices:\n{choices}")
+        self.answers[task] = value
+        return f"Noted: {value}. Now run it."
+
+    def progress(self) -> Progress:
+        """How the tasks stand."""
+        return Progress(self)
+
+    # -- how it looks ---------------------------------------------------------------------------------------
+
+    def __str__(self) -> str:
+        return f"{self.spec.title} ({self.spec.minutes} minutes), on: {self.port.title}"
+
+    def __repr__(self) -> str:
+        return f"<lab {self.spec.name}: {self}>"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> display.Bundle:
+        teaches = "".join(f"<li>· {escape(each)}</li>" for each in self.spec.teaches)
+        body = (
+            f"<h3>{escape(self.spec.title)}</h3><p>{escape(self.spec.summary)}</p>"
+            f'<p class="kw-soft">About <b>{self.spec.minutes} minutes</b> · {escape(self.port.title)}, '
+            f"seed {self.spec.seed} · nothing leaves this computer</p><ul>{teaches}</ul>"
+        )
+        return {"text/plain": str(self), "text/html": display.card(body, "kw-card")}
+
+
+class Progress:
+    """The tasks of a lab and how they stand."""
+
+    def __init__(self, lab: Lab) -> None:
+        self._tasks = lab.spec.tasks
+        self._results = dict(lab.results)
+
+    @property
+    def points(self) -> float:
+        return sum(each.points for each in self._results.values())
+
+    @property
+    def max(self) -> float:
+        return sum(task.points for task in self._tasks if task.kind != "text")
+
+    def __str__(self) -> str:
+        lines = [f"{state:18} {task.title}  ({points})" for task, state, points in self._rows()]
+        return "\n".join([*lines, f"{self.points:g} of {self.max:g} points"])
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _rows(self) -> list[tuple[spec.Task, str, str]]:
+        rows = []
+        for task in self._tasks:
+            result = self._results.get(task.name)
+            if task.kind == "text":
+                rows.append((task, "✎ for the teacher", f"{task.points:g}"))
+            elif result is None:
+                rows.append((task, "· not checked", f"0 of {task.points:g}"))
+            else:
+                rows.append((task, "✓ done" if result.passed else "✗ not yet", f"{result.points:g} of {result.max:g}"))
+        return rows
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> display.Bundle:
+        rows = "".join(
+            f"<tr><td>{escape(state)}</td><td>{escape(task.title)}</td><td>{escape(points)}</td></tr>"
+            for task, state, points in self._rows()
+        )
+        body = (
+            f'<h4>Progress<span class="kw-points">{self.points:g} of {self.max:g} points</span></h4>'
+            f'<progress max="{self.max:g}" value="{self.points:g}" aria-label="{self.points:g} of {self.max:g} points"></progress>'
+            f"<table><thead><tr><th>state</th><th>task</th><th>points</th></tr></thead><tbody>{rows}</tbody></table>"
+        )
+        return {"text/plain": str(self), "text/html": display.card(body, "kw-card")}
+
+
+def _apply(documents: str) -> str:
+    # Quoted, so that the shell leaves `$` in the manifests alone.
+    return f"kubectl apply -f - <<'KUBELAB_MANIFESTS'\n{documents}\nKUBELAB_MANIFESTS\n"

@@ -1,0 +1,44 @@
+"""The port: how a lab reaches a cluster, whichever it is.
+
+The Kubernetes API does most, through the official client.  Three verbs do what the API cannot: run a command on a node, run one outside of the
+cluster, read a node's rules.  Everything else is made of these; the embedded cluster and a live one stand behind it alike.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import kubernetes.client
+
+    from kubesim.net.trace import Trace
+    from kubesim.shell.terminal import Result
+
+
+class Port(Protocol):
+    """See the module.  `title` names the cluster for people; commands are shell scripts, and shells keep their state."""
+
+    title: str
+    namespace: str
+
+    def api_client(self) -> kubernetes.client.ApiClient:
+        """The official client's transport, authenticated."""
+
+    def run_on_node(self, node: str, command: str) -> Result:
+        """A script on a node, as root.  LearnerError names the nodes if there is none of that name."""
+
+    def run_outside(self, command: str) -> Result:
+        """A script on the computer outside of the cluster: where kubectl is."""
+
+    def node_rules(self, node: str) -> str:
+        """The node's netfilter rules, as `iptables-save` prints them."""
+
+    def trace(self, source: str, target: str) -> Trace:
+        """Follow one packet through the rules that the nodes have now.  `source` is "pod/NAME", "pod/NAMESPACE/NAME",
+        "node/NAME" or "outside"; `target` what curl would be given, or "icmp://ADDRESS"."""
+
+    def traces(self, source: str, target: str) -> list[Trace]:
+        """Every way that a random choice can go, each with its probability."""
+
+    def settle(self) -> None:
+        """Wait until the cluster has come to rest."""

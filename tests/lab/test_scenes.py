@@ -1,0 +1,87 @@
+"""A packet's way as moments: what a learner steps through."""
+
+from __future__ import annotations
+
+import lab_traces as traces
+
+from kubelab import words
+from kubelab.stepper import scenes
+
+
+def lines(trace):
+    return [f"{scene.host}: {scene.title}" for scene in scenes.of(trace)]
+
+
+def test_a_packet_to_a_service_is_told_in_its_decisive_moments():
+    assert lines(traces.delivered()) == [
+        "default/client: The name becomes 10.96.44.12",
+        "default/client: A packet for 10.96.44.12:80",
+        "default/client: On to kind-worker",
+        "kind-worker: PREROUTING hands it to KUBE-SERVICES",
+        "kind-worker: KUBE-SERVICES hands it to KUBE-SVC-LOLE4ISW44XBNF3G",
+        "kind-worker: The dice choose KUBE-SEP-PFJDNPXONEKPWG5A",
+        "kind-worker: The destination is rewritten",
+        "kind-worker: On to kind-worker2",
+        "kind-worker2: On to default/web-5d9c-abcde",
+        "default/web-5d9c-abcde: The program takes it",
+        "default/web-5d9c-abcde: The answer sets out from 10.244.2.7:8080",
+        "default/web-5d9c-abcde: On to kind-worker2",
+        "kind-worker2: On to kind-worker",
+        "kind-worker: Conntrack turns it back",
+        "kind-worker: On to default/client",
+        "default/client: The client hears 10.96.44.12:80",
+    ]
+
+
+def test_rules_that_did_not_match_stay_with_the_one_that_did():
+    by_title = {scene.title: scene for scene in scenes.of(traces.delivered())}
+    services = by_title["KUBE-SERVICES hands it to KUBE-SVC-LOLE4ISW44XBNF3G"]
+    assert [each.why for each in services.missed] == [
+        "the destination is 10.96.44.12, not 10.96.0.1",
+        "the destination is 10.96.44.12, not 10.96.0.10",
+    ]
+    drawn = by_title["The dice choose KUBE-SEP-PFJDNPXONEKPWG5A"]
+    assert len(drawn.missed) == 2
+    assert "a 1 in 3 chance" in drawn.text
+
+
+def test_what_decided_nothing_is_named_and_counted():
+    onward = next(scene for scene in scenes.of(traces.delivered()) if scene.title == "On to kind-worker2")
+    assert onward.folded == "filter FORWARD (1 rule), nat POSTROUTING (1 rule), nat KUBE-POSTROUTING (1 rule)"
+
+
+def test_the_header_before_and_after_is_the_rewrite():
+    changed = [scene for scene in scenes.of(traces.delivered()) if scene.changed]
+    assert [words.rewrite(scene.before, scene.after) for scene in changed] == [
+        "destination 10.96.44.12:80 → 10.244.2.7:8080",
+        "source 10.244.2.7:8080 → 10.96.44.12:80",
+    ]
+
+
+def test_a_rejected_packet_ends_on_the_rule_that_rejected_it():
+    told = scenes.of(traces.rejected())
+    assert told[-1].title == "KUBE-SERVICES: REJECT, for “default/web has no endpoints”"
+    assert told[-1].verdict is traces.Verdict.REJECTED
+    assert "curl" in told[-1].text.lower()
+    assert "nat KUBE-SERVICES (2 rules)" in told[-2].folded
+
+
+def test_a_refused_packet_reaches_the_pod_and_no_reply_is_told():
+    told = scenes.of(traces.refused())
+    assert told[-1].title == "The kernel answers for a program that is not there"
+    assert {scene.way for scene in told} == {"request"}
+
+
+def test_every_scene_asks_something_before_it_shows():
+    for make in traces.ALL.values():
+        for scene in scenes.of(make()):
+            assert scene.question.endswith("?"), scene.title
+
+
+def test_one_sentence_says_it_all():
+    assert words.explain(traces.delivered()) == (
+        "default/client sent a TCP SYN to 10.96.44.12:80. kind-worker rewrote its destination 10.96.44.12:80 → 10.244.2.7:8080. "
+        "default/web-5d9c-abcde took it. The reply came back, rewritten the other way by conntrack, so it seems to come from 10.96.44.12:80."
+    )
+    assert "“default/web has no endpoints”" in words.explain(traces.rejected())
+    assert "(7) connection refused" in words.explain(traces.refused())
