@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kubesim.errors import NotSimulated
-from kubesim.proxy import addresses, iptables, state
+from kubesim.proxy import addresses, iptables, nftables, state
 from kubesim.proxy.addresses import Family, NodePortAddresses
 from kubesim.proxy.settings import LocalDetector, Settings
 
@@ -76,4 +76,6 @@ def rules(case: Case) -> str:
     mode = (case.get("config") or {}).get("mode") or "iptables"
     if mode == "iptables":
         return iptables.Renderer(options).sync(known)
+    if mode == "nftables":
+        return nftables.Renderer(options).full(known)
     raise NotSimulated(f"proxy mode {mode!r}", "Modes: iptables, nftables, ipvs.")
