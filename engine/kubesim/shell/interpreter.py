@@ -499,7 +499,7 @@ class Shell:
             out=self.fds.get(1) or Null(),
             err=self.fds.get(2) or Null(),
             shell=self,
-            terminal=self.session.interactive and self.fds.get(1) is self.session.screen,
+            terminal=self.fds.get(1) is self.session.screen,
         )
 
     async def execute(self, words: Sequence[str], assigned: Mapping[str, str] | None = None) -> int:

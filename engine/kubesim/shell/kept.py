@@ -10,6 +10,7 @@ Import this module only when a shell is really needed: it costs some 60 ms.
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
 import types
 from typing import Any
@@ -45,7 +46,7 @@ _expand_subscript = expansion._expand_subscript_vars
 
 
 def _subscript(ctx: Any, subscript: str) -> str:
-    if "$(" in subscript or "`" in subscript:
+    if re.search(r"\$\((?!\()|`", subscript):
         raise errors.BadSubstitutionError(
             "command substitution in an array subscript",
             stderr="bash: not simulated: command substitution in an array subscript; put it into a variable first\n",

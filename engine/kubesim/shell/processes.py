@@ -27,9 +27,11 @@ class NotExecutable(Exception):
 
 def where(machine: Machine, name: str) -> str:
     """The path that `which` shows; NotFound, NotExecutable."""
+    if name in machine.programs:
+        return name if "/" in name else posixpath.join("/usr/sbin", name)
     if "/" in name:
         directory, base = posixpath.split(name)
-        if directory in DIRECTORIES and base in machine.tools:
+        if directory in DIRECTORIES and (base in machine.tools or base in machine.programs):
             return name
         node = machine.files.node(name)
         if node is None:
@@ -70,9 +72,12 @@ async def run(ctx: Context, shell: Shell | None = None) -> int:
 async def start(ctx: Context, path: str) -> int:
     """Run what lies at the path: a tool of the machine or a script."""
     base = posixpath.basename(path)
-    in_place = posixpath.dirname(path) in DIRECTORIES and base in ctx.machine.tools
+    in_place = posixpath.dirname(path) in DIRECTORIES
+    programs = ctx.machine.programs
     try:
-        if in_place:
+        if path in programs or (in_place and base in programs):
+            return await programs[path if path in programs else base](ctx)
+        if in_place and base in ctx.machine.tools:
             return await commands.find(base)(ctx.with_args(base, ctx.args))
         return await _script(ctx, path)
     except Usage as usage:

@@ -13,8 +13,9 @@ import importlib
 import importlib.util
 from functools import cache
 
+from kubesim.errors import NotSimulated
 from kubesim.machine import Machine
-from kubesim.shell.context import Run
+from kubesim.shell.context import Context, Run
 
 # Names whose file is called otherwise.
 FILES = {
@@ -93,15 +94,19 @@ def ours(name: str) -> bool:
 
 @cache
 def find(name: str) -> Run:
-    """The command of that name (KeyError: none, a tool set names what does not exist)."""
+    """The command of that name.  A tool set may name what is on the real disk and not here: that one says so."""
     if ours(name):
         run: Run = importlib.import_module(_module(name)).run
         return run
     if name not in KEPT:
-        raise KeyError(name)
+        return _absent
     from kubesim.shell import adapters
 
     return adapters.run
+
+
+async def _absent(ctx: Context) -> int:
+    raise NotSimulated(f"the command {ctx.name}")
 
 
 def exists(name: str) -> bool:

@@ -1,0 +1,34 @@
+"""kubectl, k: the kubectl of `kubesim.kubectl`, with this machine's files, clock and way to the API server."""
+
+from __future__ import annotations
+
+from kubesim.shell.context import Context
+from kubesim.shell.streams import decode, encode
+
+
+async def run(ctx: Context) -> int:
+    from kubesim.kubectl import io, main
+
+    machine = ctx.machine
+
+    async def stdin() -> bytes:
+        return encode(await ctx.stdin.read_some())
+
+    async def execute(argv: list[str]) -> int:
+        return await ctx.call(argv)
+
+    into = io.IO(
+        out=lambda data: ctx.out.write(decode(data)),
+        err=lambda data: ctx.err.write(decode(data)),
+        files=ctx.files,
+        now=lambda: ctx.world.now,
+        wait=io.wait_in(ctx.world),
+        transport=machine.api,
+        stdin=stdin,
+        spawn=lambda coro: ctx.world.spawn(coro, "kubectl"),
+        env=dict(ctx.env),
+        cwd=ctx.cwd,
+        home=machine.home,
+        execute=execute,
+    )
+    return await main.run(ctx.args, into)

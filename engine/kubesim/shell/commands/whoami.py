@@ -1,0 +1,10 @@
+"""whoami"""
+
+from __future__ import annotations
+
+from kubesim.shell.context import Context
+
+
+async def run(ctx: Context) -> int:
+    ctx.print(ctx.machine.user)
+    return 0
