@@ -35,24 +35,7 @@ OPAQUE = {"RawExtension", "FieldsV1", "Patch", "JSON", "JSONSchemaPropsOrBool", 
 
 # Go pointers to scalars: their zero is kept, any other optional zero is dropped (`omitempty`).  By field name, or Type.field.
 POINTERS = set(
-    """
-    optional automountServiceAccountToken immutable enableServiceLinks shareProcessNamespace setHostnameAsFQDN hostUsers
-    allowPrivilegeEscalation privileged runAsNonRoot readOnlyRootFilesystem hostProcess controller blockOwnerDeletion
-    EndpointConditions.ready serving EndpointConditions.terminating started allocateLoadBalancerNodePorts suspend
-    manualSelector allowVolumeExpansion attachRequired podInfoOnMount storageCapacity requiresRepublish orphanDependents
-    DeploymentSpec.replicas ReplicaSetSpec.replicas StatefulSetSpec.replicas ReplicationControllerSpec.replicas
-    revisionHistoryLimit progressDeadlineSeconds terminationGracePeriodSeconds activeDeadlineSeconds runAsUser runAsGroup
-    fsGroup tolerationSeconds ClientIPConfig.timeoutSeconds defaultMode mode expirationSeconds PodSpec.priority
-    EndpointPort.port collisionCount backoffLimit backoffLimitPerIndex completions parallelism maxFailedIndexes
-    ttlSecondsAfterFinished startingDeadlineSeconds successfulJobsHistoryLimit failedJobsHistoryLimit minReplicas
-    deletionGracePeriodSeconds remainingItemCount gracePeriodSeconds leaseDurationSeconds leaseTransitions partition
-    JobStatus.ready JobStatus.terminating minDomains percentage endPort averageUtilization currentCPUUtilizationPercentage
-    targetCPUUtilizationPercentage storageClassName ingressClassName loadBalancerClass trafficDistribution
-    internalTrafficPolicy appProtocol Endpoint.hostname Endpoint.nodeName EndpointAddress.nodeName Endpoint.zone
-    EndpointPort.name EndpointPort.protocol runtimeClassName preemptionPolicy ipFamilyPolicy volumeMode holderIdentity
-    NetworkPolicyPort.protocol pathType recursiveReadOnly mountPropagation resourceClaimName preferredHolder strategy
-    sideEffects failurePolicy matchPolicy timeoutSeconds.Webhook insecureSkipTLSVerify.APIServiceSpec path.ServiceReference
-    """.split()
+    ["optional", "automountServiceAccountToken", "immutable", "enableServiceLinks", "shareProcessNamespace", "setHostnameAsFQDN", "hostUsers", "allowPrivilegeEscalation", "privileged", "runAsNonRoot", "readOnlyRootFilesystem", "hostProcess", "controller", "blockOwnerDeletion", "EndpointConditions.ready", "serving", "EndpointConditions.terminating", "started", "allocateLoadBalancerNodePorts", "suspend", "manualSelector", "allowVolumeExpansion", "attachRequired", "podInfoOnMount", "storageCapacity", "requiresRepublish", "orphanDependents", "DeploymentSpec.replicas", "ReplicaSetSpec.replicas", "StatefulSetSpec.replicas", "ReplicationControllerSpec.replicas", "revisionHistoryLimit", "progressDeadlineSeconds", "terminationGracePeriodSeconds", "activeDeadlineSeconds", "runAsUser", "runAsGroup", "fsGroup", "tolerationSeconds", "ClientIPConfig.timeoutSeconds", "defaultMode", "mode", "expirationSeconds", "PodSpec.priority", "EndpointPort.port", "collisionCount", "backoffLimit", "backoffLimitPerIndex", "completions", "parallelism", "maxFailedIndexes", "ttlSecondsAfterFinished", "startingDeadlineSeconds", "successfulJobsHistoryLimit", "failedJobsHistoryLimit", "minReplicas", "deletionGracePeriodSeconds", "remainingItemCount", "gracePeriodSeconds", "leaseDurationSeconds", "leaseTransitions", "partition", "JobStatus.ready", "JobStatus.terminating", "minDomains", "percentage", "endPort", "averageUtilization", "currentCPUUtilizationPercentage", "targetCPUUtilizationPercentage", "storageClassName", "ingressClassName", "loadBalancerClass", "trafficDistribution", "internalTrafficPolicy", "appProtocol", "Endpoint.hostname", "Endpoint.nodeName", "EndpointAddress.nodeName", "Endpoint.zone", "EndpointPort.name", "EndpointPort.protocol", "runtimeClassName", "preemptionPolicy", "ipFamilyPolicy", "volumeMode", "holderIdentity", "NetworkPolicyPort.protocol", "pathType", "recursiveReadOnly", "mountPropagation", "resourceClaimName", "preferredHolder", "strategy", "sideEffects", "failurePolicy", "matchPolicy", "timeoutSeconds.Webhook", "insecureSkipTLSVerify.APIServiceSpec", "path.ServiceReference"]
 )
 CORE_ENDPOINT_PORT = "core.v1.EndpointPort"  # its fields are no pointers, unlike discovery's
 # Lists that Go writes as null when they are nil.
@@ -154,11 +137,15 @@ def from_openapi(documents: list[Path]) -> dict[str, str]:
             for field, prop in sorted(schema["properties"].items()):
                 kind = openapi_type(prop)
                 default = prop.get("default")
-                always = default in ({}, "", 0) and default is not None and not isinstance(default, bool) or default is False
+                always = (
+                    (default in ({}, "", 0) and default is not None and not isinstance(default, bool)) or default is False
+                )
                 marks = flags(type_name, field, kind, field in schema.get("required", ()), always)
                 if default and default is not True:
                     marks.append("default=" + json.dumps(default))
-                extension = {key.removeprefix("x-kubernetes-"): value for key, value in prop.items() if key.startswith("x-")}
+                extension = {
+                    key.removeprefix("x-kubernetes-"): value for key, value in prop.items() if key.startswith("x-")
+                }
                 if "list-type" in extension:
                     marks.append("list=" + extension["list-type"])
                 if "list-map-keys" in extension:
@@ -213,7 +200,15 @@ def from_client(known: dict[str, str], groups: dict[str, str]) -> dict[str, str]
             return "[]" + kind_of(match[1], group)
         if match := re.fullmatch(r"Dict\[str, (.*)\]", text):
             return "{}" + kind_of(match[1], group)
-        simple = {"str": "string", "int": "int32", "bool": "bool", "float": "float64", "datetime": "Time", "object": "any", "bytearray": "bytes"}
+        simple = {
+            "str": "string",
+            "int": "int32",
+            "bool": "bool",
+            "float": "float64",
+            "datetime": "Time",
+            "object": "any",
+            "bytearray": "bytes",
+        }
         return simple.get(text) or (name_of(text, group) if text in classes else "any")
 
     def convert(cls: str, group: str) -> None:
@@ -231,8 +226,8 @@ def from_client(known: dict[str, str], groups: dict[str, str]) -> dict[str, str]
                 kind = "IntOrString"
             info = model.model_fields.get(attribute)
             required = info is not None and info.is_required()
-            value = field in VALUES and kind.endswith("Meta") or f"{type_name}.{field}" in VALUES
-            always = value or required and kind in ("string", "int32", "int64", "bool")
+            value = (field in VALUES and kind.endswith("Meta")) or f"{type_name}.{field}" in VALUES
+            always = value or (required and kind in ("string", "int32", "int64", "bool"))
             marks = flags(type_name, field, kind, required, always)
             marks += [mark for mark in EXTRA.get(f"{type_name}.{field}", "").split() if mark]
             fields.append(" ".join([field, kind, *marks]))
@@ -290,7 +285,9 @@ def main(folder: Path, target: Path) -> None:
     types |= from_client(types, groups)
     order = sorted(types, key=lambda name: (not name.startswith("core."), not name.startswith("meta."), name))
     (target / "types.txt").write_text("".join(types[name] + "\n" for name in order))
-    (target / "resources.json").write_text("[\n" + ",\n".join(json.dumps(row, separators=(",", ":")) for row in rows) + "\n]\n")
+    (target / "resources.json").write_text(
+        "[\n" + ",\n".join(json.dumps(row, separators=(",", ":")) for row in rows) + "\n]\n"
+    )
     print(len(types), "types,", len(rows), "resources")
 
 
