@@ -88,6 +88,10 @@ class Segment:
         """Forget who answered ARP: an address, a link or a proxy setting changed."""
         self._neighbours.clear()
 
+    def known(self) -> list[tuple[str, Interface]]:
+        """Who has answered ARP so far, by address (`ip neigh`)."""
+        return sorted(self._neighbours.items(), key=lambda each: address.number(each[0]))
+
     def neighbour(self, ip: str, asker: Interface) -> Interface | None:
         """Who answers ARP (or a neighbour solicitation) for the address; None: nobody does."""
         found = self._neighbours.get(ip)
