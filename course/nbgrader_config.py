@@ -9,7 +9,8 @@ c = get_config()  # noqa: F821  nbgrader gives it
 c.CourseDirectory.course_id = "kubewalk"
 c.CourseDirectory.root = str(Path(__file__).resolve().parent)
 
-# What stands in place of a solution: a comment in Python and in a shell cell alike, so that an untouched notebook still runs to its end.
+# What stands in place of a solution: a comment in Python and in a shell cell alike, so that an untouched notebook
+# still runs to its end.
 c.ClearSolutions.code_stub = {"python": course.CODE_STUB}
 c.ClearSolutions.text_stub = course.TEXT_STUB
 

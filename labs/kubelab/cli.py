@@ -46,7 +46,8 @@ def list_labs() -> None:
 def start(folder: str, jupyter: tuple[str, ...]) -> None:
     """Open JupyterLab on the course.
 
-    Your notebooks are copied to DIR; one that is there already is yours, and is left alone.  What follows is JupyterLab's (--no-browser, --port 8888).
+    Your notebooks are copied to DIR; one that is there already is yours, and is left alone.  Other options are JupyterLab's
+    own (--no-browser, --port 8888).
     """
     from kubelab import course
 

@@ -1,8 +1,9 @@
 """From a lesson's text to its notebook.
 
-A lesson is Markdown (jupytext's kind) in `course/lessons`; its notebook, in `course/source/<lab>`, is built and committed.  A code cell with
-`solution="TASK"` is where a learner works, one with `check="TASK"` is graded, a Markdown region with `answer="TASK"` is read by a
-teacher.  nbgrader's metadata are made from these and from lab.yaml, so that points stand in one place.
+A lesson is Markdown (jupytext's kind) in `course/lessons`; its notebook, in `course/source/<lab>`, is built and committed.
+A code cell with `solution="TASK"` is where a learner works, one with `check="TASK"` is graded, a Markdown region with
+`answer="TASK"` is read by a teacher.  nbgrader's metadata are made from these and from lab.yaml, so that points stand
+in one place.
 
 Cell ids are made of the cells' own text: a notebook that is built again is the same, byte for byte.
 """

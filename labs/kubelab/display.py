@@ -1,7 +1,7 @@
 """How things look in a notebook: a mime bundle for each kind of result.
 
-Each view wraps a plain value, says it in text for a terminal (`__str__`, text/plain), and in HTML for a page.  HTML needs no script and
-nothing from the network; colours come from the page's theme, and never say anything alone.
+Each view wraps a plain value, says it in text for a terminal (`__str__`, text/plain), and in HTML for a page.  HTML needs
+no script and nothing from the network; colours come from the page's theme, and never say anything alone.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 from kubelab import figures, rules, words
-from kubelab.checks.marking import Result
+from kubelab.checks.marking import Finding, Result
 from kubelab.pictures import figure
 from kubelab.stepper import html as stepper_html
 from kubesim.net import dot, render
@@ -116,7 +116,8 @@ class WaysView:
 
     def __str__(self) -> str:
         return "\n".join(
-            f"{rules.chance(each.probability):>8}  {words.headline(each)}  {words.destination(each.final)} on {each.hops[-1].host}"
+            f"{rules.chance(each.probability):>8}  {words.headline(each)}"
+            f"  {words.destination(each.final)} on {each.hops[-1].host}"
             for each in self.traces
         )
 
@@ -208,15 +209,16 @@ def check_card(result: Result) -> str:
     if result.explanation:
         parts.append(f'<p class="kw-why">{escape(result.explanation)}</p>')
     if len(result.findings) > 1:
-        items = "".join(
-            f'<li><span class="kw-{"pass" if each.passed else "fail"}-text">{"✓" if each.passed else "✗"}</span> {escape(each.message)}</li>'
-            for each in result.findings
-        )
-        parts.append(f"<ul>{items}</ul>")
+        parts.append(f"<ul>{''.join(_finding(each) for each in result.findings)}</ul>")
     if result.trace is not None:
         stepper = stepper_html.render(result.trace)
         parts.append(f"<details><summary>The packet behind this, step by step</summary>{stepper}</details>")
     return card("".join(parts), f"kw-card kw-{tone}")
+
+
+def _finding(found: Finding) -> str:
+    tone, sign = ("pass", "✓") if found.passed else ("fail", "✗")
+    return f'<li><span class="kw-{tone}-text">{sign}</span> {escape(found.message)}</li>'
 
 
 def card(body: str, classes: str) -> str:
@@ -233,12 +235,11 @@ def _sheet() -> str:
 
 def _lines(text: str) -> str:
     """Output for HTML: columns stay as they are; a rule wraps at its matches, with its target emphasised."""
-    out: list[str] = []
-    for line in text.rstrip("\n").split("\n"):
-        out.append(
-            f'<span class="kw-line">{figures.rule_html(line)}</span>' if line.startswith("-A ") else escape(line) + "\n"
-        )
-    return "".join(out).rstrip("\n")
+    lines = text.rstrip("\n").split("\n")
+    return "".join(
+        f'<span class="kw-line">{figures.rule_html(line)}</span>' if line.startswith("-A ") else escape(line) + "\n"
+        for line in lines
+    ).rstrip("\n")
 
 
 def _in_kernel() -> bool:

@@ -11,7 +11,6 @@ from kubesim.fronts import inprocess
 if TYPE_CHECKING:
     import kubernetes.client
 
-    from kubesim.machine import Machine
     from kubesim.net.trace import Trace
     from kubesim.shell.terminal import Result, Terminal
 
@@ -36,13 +35,15 @@ class Embedded:
         return self._api
 
     def run_on_node(self, node: str, command: str) -> Result:
-        return self._run(self._node(node), command)
+        self._known(node)
+        return self._run(f"node/{node}", command)
 
     def run_outside(self, command: str) -> Result:
-        return self._run(self.cluster.outside, command)
+        return self._run("outside", command)
 
     def node_rules(self, node: str) -> str:
-        return self.cluster.node_rules(self._node(node).name)
+        self._known(node)
+        return self.cluster.node_rules(node)
 
     def trace(self, source: str, target: str) -> Trace:
         return self.cluster.trace(source, target)
@@ -53,14 +54,11 @@ class Embedded:
     def settle(self) -> None:
         self.cluster.settle()
 
-    def _node(self, name: str) -> Machine:
-        machine = self.cluster.nodes.get(name)
-        if machine is None:
-            raise LearnerError(f"there is no node {name!r}", f"Nodes: {', '.join(self.cluster.nodes)}.")
-        return machine
+    def _known(self, node: str) -> None:
+        if node not in self.cluster.nodes:
+            raise LearnerError(f"there is no node {node!r}", f"Nodes: {', '.join(self.cluster.nodes)}.")
 
-    def _run(self, machine: Machine, command: str) -> Result:
-        terminal = self._terminals.get(machine.name)
-        if terminal is None:
-            terminal = self._terminals[machine.name] = self.cluster.terminal(machine)
-        return self.cluster.shell(command, terminal)
+    def _run(self, place: str, command: str) -> Result:
+        if place not in self._terminals:
+            self._terminals[place] = self.cluster.terminal(place)
+        return self.cluster.shell(command, self._terminals[place])

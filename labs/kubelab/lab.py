@@ -42,8 +42,8 @@ class Clients:
 class Lab:
     """See the module.
 
-    `port` reaches the cluster; `spec` is what the lab says of itself; `answers` are the predictions given, by task; `results` how the tasks stood when
-    they were last checked.
+    `port` reaches the cluster; `spec` is what the lab says of itself; `answers` are the predictions given, by task;
+    `results` how the tasks stood when they were last checked.
     """
 
     def __init__(self, of: spec.Spec, port: Port | None = None) -> None:
@@ -236,13 +236,14 @@ class Progress:
         return rows
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> display.Bundle:
+        said = f"{self.points:g} of {self.max:g} points"
         rows = "".join(
             f"<tr><td>{escape(state)}</td><td>{escape(task.title)}</td><td>{escape(points)}</td></tr>"
             for task, state, points in self._rows()
         )
         body = (
-            f'<h4>Progress<span class="kw-points">{self.points:g} of {self.max:g} points</span></h4>'
-            f'<progress max="{self.max:g}" value="{self.points:g}" aria-label="{self.points:g} of {self.max:g} points"></progress>'
+            f'<h4>Progress<span class="kw-points">{said}</span></h4>'
+            f'<progress max="{self.max:g}" value="{self.points:g}" aria-label="{said}"></progress>'
             f"<table><thead><tr><th>state</th><th>task</th><th>points</th></tr></thead><tbody>{rows}</tbody></table>"
         )
         return {"text/plain": str(self), "text/html": display.card(body, "kw-card")}

@@ -1,7 +1,8 @@
 """The port: how a lab reaches a cluster, whichever it is.
 
-The Kubernetes API does most, through the official client.  Three verbs do what the API cannot: run a command on a node, run one outside of the
-cluster, read a node's rules.  Everything else is made of these; the embedded cluster and a live one stand behind it alike.
+The Kubernetes API does most, through the official client.  Three verbs do what the API cannot: run a command on a node, run
+one outside of the cluster, read a node's rules.  Everything else is made of these; the embedded cluster and a live one
+stand behind it alike.
 """
 
 from __future__ import annotations

@@ -21,8 +21,8 @@ KINDS = ("state", "behaviour", "prediction", "text")
 class Task:
     """One thing that is asked.  `kind` is one of KINDS; a "text" is left to the teacher.
 
-    `hints` go from the hop, to the object, to the field (each says a little more).  `choices` are a prediction's possible answers: a short word and
-    what it stands for.
+    `hints` go from the hop, to the object, to the field: each says a little more.  `choices` are a prediction's possible
+    answers: a short word and what it stands for.
     """
 
     name: str

@@ -83,31 +83,30 @@ def last_rule(trace: Trace) -> Step | None:
 
 
 def explain(trace: Trace) -> str:
-    """The trace in one to three sentences."""
+    """The trace in a few sentences."""
     first, last = trace.hops[0].host, trace.hops[-1].host
     said = [f"{first} sent {_what(trace.flow)} to {destination(trace.flow)}."]
-    said += [
-        f"{hop.host} rewrote its {rewrite(step.before, step.after)}."
-        for hop, step in rewrites(trace)
-        if step.before and step.after
-    ]
+    for hop, step in rewrites(trace):
+        assert step.before is not None
+        assert step.after is not None
+        said.append(f"{hop.host} rewrote its {rewrite(step.before, step.after)}.")
     match trace.verdict:
         case Verdict.DELIVERED:
             said.append(f"{last} took it.")
             if trace.reply is not None:
-                said.append(_reply(trace))
+                said.append(_reply(trace.reply))
         case Verdict.REJECTED | Verdict.DROPPED:
             rule = last_rule(trace)
             about = rules.comment(rule.rule) if rule else ""
-            said.append(
-                f"On {last} a rule {'rejected' if trace.verdict is Verdict.REJECTED else 'dropped'} it{f': “{about}”' if about else ''}."
-            )
-            said.append(f"{FELT[trace.verdict][0].upper()}{FELT[trace.verdict][1:]}.")
+            did = "rejected" if trace.verdict is Verdict.REJECTED else "dropped"
+            said.append(f"On {last} a rule {did} it" + (f": “{about}”." if about else "."))
         case Verdict.REFUSED:
             said.append(f"It reached {last}, whose kernel refused it: {trace.reason}.")
-            said.append(f"{FELT[trace.verdict][0].upper()}{FELT[trace.verdict][1:]}.")
         case _:
             said.append(f"On {last} its way ended, {LABELS[trace.verdict]}: {trace.reason}.")
+    felt = FELT.get(trace.verdict, "")
+    if felt and trace.flow.protocol == "tcp":
+        said.append(felt[0].upper() + felt[1:] + ".")
     return " ".join(said)
 
 
@@ -122,11 +121,9 @@ def _what(packet: Packet) -> str:
     return "a TCP SYN" if packet.flags == "S" else f"a {packet.protocol.upper()} packet"
 
 
-def _reply(trace: Trace) -> str:
-    assert trace.reply is not None
-    if trace.reply.verdict is not Verdict.DELIVERED:
-        return f"The reply did not come back: {trace.reply.reason}."
-    undone = source(trace.reply.flow) != source(trace.reply.final) or destination(trace.reply.flow) != destination(
-        trace.reply.final
-    )
-    return f"The reply came back{', rewritten the other way by conntrack, so it seems to come from ' + source(trace.reply.final) if undone else ''}."
+def _reply(reply: Trace) -> str:
+    if reply.verdict is not Verdict.DELIVERED:
+        return f"The reply did not come back: {reply.reason}."
+    if not rewrite(reply.flow, reply.final):
+        return "The reply came back."
+    return f"The reply came back, turned round by conntrack, so that it seems to come from {source(reply.final)}."

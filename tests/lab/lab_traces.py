@@ -74,7 +74,8 @@ def delivered() -> Trace:
             rule(
                 "nat",
                 "KUBE-SERVICES",
-                f'-A KUBE-SERVICES -d {SERVICE}/32 -p tcp -m comment --comment "default/web cluster IP" -m tcp --dport 80 -j {CHAIN}',
+                f'-A KUBE-SERVICES -d {SERVICE}/32 -p tcp -m comment --comment "default/web cluster IP" -m tcp'
+                f" --dport 80 -j {CHAIN}",
                 why=f"the destination is {SERVICE} and the port 80",
             ),
             rule(
@@ -215,7 +216,8 @@ def rejected() -> Trace:
                     rule(
                         "filter",
                         "FORWARD",
-                        '-A FORWARD -m conntrack --ctstate NEW -m comment --comment "kubernetes service portals" -j KUBE-SERVICES',
+                        '-A FORWARD -m conntrack --ctstate NEW -m comment --comment "kubernetes service portals"'
+                        " -j KUBE-SERVICES",
                     ),
                     rule(
                         "filter",

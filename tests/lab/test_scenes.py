@@ -23,7 +23,7 @@ def test_a_packet_to_a_service_is_told_in_its_decisive_moments():
         "kind-worker: The destination is rewritten",
         "kind-worker: On to kind-worker2",
         "kind-worker2: On to default/web-5d9c-abcde",
-        "default/web-5d9c-abcde: The program takes it",
+        "default/web-5d9c-abcde: The packet is taken",
         "default/web-5d9c-abcde: The answer sets out from 10.244.2.7:8080",
         "default/web-5d9c-abcde: On to kind-worker2",
         "kind-worker2: On to kind-worker",
@@ -81,7 +81,8 @@ def test_every_scene_asks_something_before_it_shows():
 def test_one_sentence_says_it_all():
     assert words.explain(traces.delivered()) == (
         "default/client sent a TCP SYN to 10.96.44.12:80. kind-worker rewrote its destination 10.96.44.12:80 → 10.244.2.7:8080. "
-        "default/web-5d9c-abcde took it. The reply came back, rewritten the other way by conntrack, so it seems to come from 10.96.44.12:80."
+        "default/web-5d9c-abcde took it. "
+        "The reply came back, turned round by conntrack, so that it seems to come from 10.96.44.12:80."
     )
     assert "“default/web has no endpoints”" in words.explain(traces.rejected())
     assert "(7) connection refused" in words.explain(traces.refused())

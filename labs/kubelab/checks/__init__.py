@@ -1,8 +1,8 @@
 """The vocabulary of checks: what a lab's `checks.py` is written in.
 
-A check looks at a cluster from outside, through the port, and says what it found: whether it holds, in a sentence about what *happened*
-("the packet died at ..."), with the trace that shows it.  Kinds: the state of objects (`state`), how a request fares
-(`reaches`, `refused`, `spreads`), what a learner predicted (`predicts`).
+A check looks at a cluster from outside, through the port, and says what it found: whether it holds, in a sentence about
+what *happened* ("the packet died at ..."), with the trace that shows it.  Kinds: the state of objects (`state`), how a request
+fares (`reaches`, `refused`, `spreads`), what a learner predicted (`predicts`).
 
 Belongs here: looking and explaining, and the sum of points of one task.  Never here: gradebooks, batches, students, sandboxes
 (`kubegrade`), nor HTML (`kubelab.display`).  Nothing here believes what a learner's process says, except answers.

@@ -93,9 +93,8 @@ def request(subject: Subject, source: str, target: str) -> tuple[int, str]:
     pod = source.removeprefix("pod/")
     namespace, _, name = pod.rpartition("/")
     namespace = namespace or subject.port.namespace
-    done = subject.port.run_outside(
-        f"kubectl -n {shlex.quote(namespace)} exec {shlex.quote(name)} -- curl -sS -o /dev/null -m {PATIENCE} {shlex.quote(target)}"
-    )
+    pod_exec = f"kubectl -n {shlex.quote(namespace)} exec {shlex.quote(name)} --"
+    done = subject.port.run_outside(f"{pod_exec} curl -sS -o /dev/null -m {PATIENCE} {shlex.quote(target)}")
     if done.exit_code and done.stderr.startswith(("Error from server", "error: ")):
         raise LearnerError(f"The check asks from {source}, and that failed: {done.stderr.strip().splitlines()[0]}")
     return done.exit_code, done.stderr.strip()

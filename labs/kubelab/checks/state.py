@@ -117,7 +117,7 @@ def listed(subject: Subject, kind: str, labels: str = "") -> list[dict[str, Any]
 
 
 def mismatches(expected: Any, actual: Any, path: str = "") -> Iterator[Mismatch]:
-    """Where `actual` lacks what `expected` says.  Mappings match in part; each item of a list must match one of the actual list's."""
+    """Where `actual` lacks what `expected` says.  Mappings match in part; each item of a list must match one there."""
     if isinstance(expected, dict):
         if not isinstance(actual, dict):
             yield Mismatch(path or ".", expected, actual)

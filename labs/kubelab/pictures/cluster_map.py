@@ -81,9 +81,8 @@ def _nodes(pods: Sequence[Object]) -> list[str]:
     lines = []
     for node in sorted(nodes):
         lines.append(f"  subgraph {_id('cluster', node or 'none')} {{")
-        lines.append(
-            f'    label={_quote(f"node {node}" if node else "not on a node yet")}; labeljust=l; style=solid; color="{QUIET}"; margin=10;'
-        )
+        where = _quote(f"node {node}" if node else "not on a node yet")
+        lines.append(f'    label={where}; labeljust=l; style=solid; color="{QUIET}"; margin=10;')
         for pod in sorted(nodes[node], key=_name):
             address = next(iter(_addresses(pod)), "no address yet")
             ready = "ready" if _ready(pod) else f"{pod.get('status', {}).get('phase', 'Pending')}, not ready"

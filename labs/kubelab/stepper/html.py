@@ -34,7 +34,8 @@ def render(trace: Trace, title: str = "") -> str:
         f"<style>{_style(me, scenes, hosts)}</style>",
         f'<input type="checkbox" class="kw-predict" id="{me}_p"><label class="kw-mode" for="{me}_p">Let me predict</label>',
         *(_dot(me, number, scene, scenes) for number, scene in enumerate(scenes)),
-        f'<div class="kw-head"><h4>{escape(title)}</h4><span class="kw-verdict {tone}">{escape(words.headline(trace))}</span></div>',
+        f'<div class="kw-head"><h4>{escape(title)}</h4>',
+        f'<span class="kw-verdict {tone}">{escape(words.headline(trace))}</span></div>',
         f'<p class="kw-explain">{escape(words.explain(trace))}</p>',
         _rail(me, trace, scenes, hosts),
         '<div class="kw-scenes">',
@@ -87,9 +88,18 @@ def _style(me: str, scenes: list[Scene], hosts: list[Hop]) -> str:
 
 
 def _tags(scenes: list[Scene]) -> list[int]:
-    """For each scene the number of its header: equal headers on the same way share one."""
-    seen: dict[tuple[str, bool, Packet], int] = {}
-    return [seen.setdefault((scene.way, scene.kind is Kind.RESOLVE, scene.after), len(seen)) for scene in scenes]
+    """For each scene the number of its header: the same addresses on the same way share one."""
+    seen: dict[tuple[str, ...], int] = {}
+    return [
+        seen.setdefault(
+            # While the name is being resolved there is no packet yet.
+            ("resolve",)
+            if scene.kind is Kind.RESOLVE
+            else (scene.way, words.source(scene.after), words.destination(scene.after)),
+            len(seen),
+        )
+        for scene in scenes
+    ]
 
 
 def _dot(me: str, number: int, scene: Scene, scenes: list[Scene]) -> str:
@@ -127,7 +137,6 @@ def _rail(me: str, trace: Trace, scenes: list[Scene], hosts: list[Hop]) -> str:
     out.append('<g class="kw-mover">')
     shown: set[int] = set()
     for scene, tag in zip(scenes, _tags(scenes), strict=True):
-        # While the name is still being resolved there is no packet yet.
         if tag not in shown and scene.kind is not Kind.RESOLVE:
             shown.add(tag)
             out.append(_tag(tag, scene, trace))

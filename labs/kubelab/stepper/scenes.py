@@ -14,7 +14,7 @@ Scenes are plain values without markup; `html` draws them.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kubelab import rules, words
 from kubesim.net.packet import Packet
@@ -88,82 +88,152 @@ def _way(trace: Trace, way: str) -> list[Scene]:
     packet = trace.flow
     for index, hop in enumerate(trace.hops):
         last = index == len(trace.hops) - 1
-        made, packet = _hop(hop, packet, way, trace if last else None, trace.hops[index + 1].host if not last else "")
-        scenes += made
+        teller = _Teller(way, hop, "" if last else trace.hops[index + 1].host, trace if last else None)
+        packet = teller.tell(packet)
+        scenes += teller.scenes
     return scenes
 
 
-def _hop(hop: Hop, packet: Packet, way: str, ending: Trace | None, onward: str) -> tuple[list[Scene], Packet]:
-    """The scenes of one host.  `ending` is the trace if its verdict falls here; `onward` the next host's name."""
-    steps = hop.steps
-    path = _jump_path(steps, ended=ending is not None and ending.verdict in (Verdict.REJECTED, Verdict.DROPPED))
-    scenes: list[Scene] = []
-    passed: list[Step] = []
-    route: Step | None = None
-    for index, step in enumerate(steps):
-        after = step.after if step.after is not None else packet
-        common = {"way": way, "host": hop.host, "before": packet, "after": after, "kind": step.kind}
-        if step.kind is Kind.SEND:
-            scenes.append(Scene(**common, **_send(step, after, way)))
-        elif step.kind is Kind.RULE and index in path:
-            missed = tuple(
-                Missed(rule=each.rule, why=each.why)
-                for each in passed
-                if each.kind is Kind.RULE and not each.matched and (each.table, each.chain) == (step.table, step.chain)
+class _Teller:
+    """Makes the scenes of one host.  `ending` is the trace if its verdict falls here, `onward` the next host's name."""
+
+    def __init__(self, way: str, hop: Hop, onward: str, ending: Trace | None) -> None:
+        self.way = way
+        self.hop = hop
+        self.onward = onward
+        self.ending = ending
+        self.scenes: list[Scene] = []
+        # Steps that have had no consequence so far.
+        self._passed: list[Step] = []
+
+    def tell(self, packet: Packet) -> Packet:
+        """Go through the steps; the packet as it leaves."""
+        steps = self.hop.steps
+        by_rule = self.ending is not None and self.ending.verdict in (Verdict.REJECTED, Verdict.DROPPED)
+        path = _jump_path(steps, ended=by_rule)
+        route: Step | None = None
+        for index, step in enumerate(steps):
+            after = step.after if step.after is not None else packet
+            if step.kind is Kind.SEND:
+                self._add(step, packet, after, _send(after, step, self.way))
+            elif step.kind is Kind.RULE and index in path:
+                self._rule(step, packet)
+            elif step.kind is Kind.NAT and words.rewrite(packet, after):
+                self._rewrite(step, packet, after)
+            elif step.kind is Kind.ROUTE:
+                route = step
+            elif step.kind is Kind.LINK and step.matched:
+                self._add(route or step, packet, after, _leave(self.hop, route, self.onward, step))
+            elif step.kind is Kind.DELIVER and self.ending is not None:
+                self._add(step, packet, after, _deliver(step, after, self.ending, self.way), self.ending.verdict)
+            else:
+                self._passed.append(step)
+            packet = after
+        if self.ending is not None and not (self.scenes and self.scenes[-1].verdict is not None):
+            self._end(self.ending, packet)
+        return packet
+
+    def _add(self, step: Step, before: Packet, after: Packet, told: _Told, verdict: Verdict | None = None) -> None:
+        self.scenes.append(
+            Scene(
+                way=self.way,
+                host=self.hop.host,
+                kind=step.kind,
+                before=before,
+                after=after,
+                title=told.title,
+                text=told.text,
+                question=told.question,
+                place=told.place,
+                rule=told.rule,
+                folded=_fold(self._passed),
+                verdict=verdict,
             )
-            passed = [each for each in passed if (each.table, each.chain) != (step.table, step.chain)]
-            scenes.append(
-                Scene(
-                    **common,
-                    place=words.place(step),
-                    rule=step.rule,
-                    missed=missed,
-                    folded=_fold(passed),
-                    **_rule(step, missed),
-                )
+        )
+        self._passed = []
+
+    def _rule(self, step: Step, packet: Packet) -> None:
+        """A rule on the path: with those of its chain that were asked before it."""
+        here = (step.table, step.chain)
+        beside = [each for each in self._passed if (each.table, each.chain) == here]
+        self._passed = [each for each in self._passed if (each.table, each.chain) != here]
+        missed = tuple(
+            Missed(rule=each.rule, why=each.why) for each in beside if each.kind is Kind.RULE and not each.matched
+        )
+        self._add(step, packet, packet, _rule(step, missed))
+        self.scenes[-1] = replace(self.scenes[-1], missed=missed)
+
+    def _rewrite(self, step: Step, before: Packet, after: Packet) -> None:
+        """A rewrite: one scene with the rule that made it, or one alone (conntrack turning it back)."""
+        change = words.rewrite(before, after)
+        if self.scenes and self.scenes[-1].kind is Kind.RULE:
+            chain = self.scenes[-1].place.split()[-1]
+            self.scenes[-1] = replace(
+                self.scenes[-1],
+                kind=Kind.NAT,
+                title=f"The {change.split(' ', 1)[0]} is rewritten",
+                text=f"{_sentence(change)} Conntrack notes it, so that the answer can be turned back.",
+                question=f"{chain} has one thing to do. What does the header look like afterwards?",
+                before=before,
+                after=after,
             )
-            passed = []
-        elif step.kind is Kind.NAT and words.rewrite(packet, after):
-            _rewritten(scenes, step, hop, packet, after, way)
-        elif step.kind is Kind.ROUTE:
-            route = step
-        elif step.kind is Kind.LINK:
-            scenes.append(
-                Scene(**{**common, "kind": Kind.ROUTE}, folded=_fold(passed), **_leave(hop, route, onward, step))
-            )
-            passed = []
-        elif step.kind is Kind.DELIVER and ending is not None:
-            scenes.append(
-                Scene(**common, folded=_fold(passed), verdict=ending.verdict, **_deliver(step, after, ending, way))
-            )
-            passed = []
-        else:
-            passed.append(step)
-        packet = after
-    if ending is not None and not (scenes and scenes[-1].verdict is not None):
-        _end(scenes, ending, hop, packet, way, passed)
-    return scenes, packet
+            return
+        told = _Told(
+            title="Conntrack turns it back" if self.way == "reply" else f"The {change.split(' ', 1)[0]} is rewritten",
+            place=words.place(step),
+            text=f"No rule is asked: conntrack knows the connection, and turns the {change}.",
+            question="Whom must the answer seem to come from, so that the client accepts it?"
+            if self.way == "reply"
+            else "This connection is known already. What happens to the header?",
+        )
+        self._add(step, before, after, told)
+
+    def _end(self, ending: Trace, packet: Packet) -> None:
+        """Close with the verdict: on the rule's own scene if a rule made the end, else on one more."""
+        felt = _sentence(words.FELT.get(ending.verdict, ""))
+        if self.scenes and self.scenes[-1].kind is Kind.RULE:
+            last = self.scenes[-1]
+            self.scenes[-1] = replace(last, verdict=ending.verdict, text=f"{last.text} {felt}".strip())
+            return
+        told = _Told(
+            title=words.LABELS[ending.verdict].capitalize(),
+            text=f"{_sentence(ending.reason)} {felt}".strip(),
+            question="What becomes of the packet?",
+        )
+        step = next((each for each in reversed(self.hop.steps) if not each.matched), self.hop.steps[-1])
+        self._add(step, packet, packet, told, ending.verdict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Told:
+    """The words of a scene."""
+
+    title: str
+    text: str
+    question: str
+    place: str = ""
+    rule: str = ""
 
 
 def _jump_path(steps: Sequence[Step], *, ended: bool) -> set[int]:
     """The indices of the rules that led, jump by jump, to each rewrite, and to the end if a rule made it."""
     matched = [index for index, step in enumerate(steps) if step.kind is Kind.RULE and step.matched]
-    effects = [
-        max((each for each in matched if each < index), default=-1)
-        for index, step in enumerate(steps)
-        if step.kind is Kind.NAT
-        and step.before is not None
-        and step.after is not None
-        and words.rewrite(step.before, step.after)
-    ]
+    effects = []
+    for index, step in enumerate(steps):
+        if (
+            step.kind is Kind.NAT
+            and step.before is not None
+            and step.after is not None
+            and words.rewrite(step.before, step.after)
+        ):
+            # The rule right before it made it; a NAT that conntrack does by itself (a reply) has none.
+            made = index - 1
+            if made in matched and rules.target(steps[made].rule) in REWRITING:
+                effects.append(made)
     if ended and matched:
         effects.append(matched[-1])
     path: set[int] = set()
-    for effect in effects:
-        at = effect
-        # A NAT that conntrack did by itself (a reply) has no rule before it.
-        if at < 0 or (at != effects[-1] and steps[at].table not in ("", "nat")):
-            continue
+    for at in effects:
         while at >= 0 and at not in path:
             path.add(at)
             here = steps[at]
@@ -180,143 +250,103 @@ def _jump_path(steps: Sequence[Step], *, ended: bool) -> set[int]:
     return path
 
 
-def _send(step: Step, packet: Packet, way: str) -> dict[str, str]:
-    if way == "reply":
-        return {
-            "title": f"The answer sets out from {words.source(packet)}",
-            "text": step.why or "The program answers to the source address it saw.",
-            "question": "The program answers. From which address, and to which?",
-        }
-    return {
-        "title": f"A packet for {words.destination(packet)}",
-        "text": step.why,
-        "question": "Which destination does the program write into the packet?",
-    }
+# Targets that change an address or a port.
+REWRITING = frozenset({"DNAT", "SNAT", "MASQUERADE", "REDIRECT"})
 
 
-def _rule(step: Step, missed: tuple[Missed, ...]) -> dict[str, str]:
-    target = rules.target(step.rule)
-    chain = rules.chain_target(step.rule)
-    about = rules.comment(step.rule)
-    why = step.why[:1].upper() + step.why[1:] + "." if step.why else ""
-    drawn = any(rules.is_draw(each.rule) for each in missed) or rules.is_draw(step.rule)
-    if drawn and chain:
-        odds = rules.chance(step.probability) if step.probability < 1 else ""
-        article = "an" if odds.startswith(("8", "11 ", "18 ")) else "a"
-        return {
-            "title": f"The dice choose {chain}",
-            "text": f"{why} The rules of this chain are asked from the top, each rolls its own dice"
-            + (f"; all in all this endpoint had {article} {odds} chance." if odds else "."),
-            "question": f"{step.chain} has a rule for each endpoint. Which will take the packet, and how likely was that?",
-        }
-    if chain:
-        return {
-            "title": f"{step.chain} hands it to {chain}",
-            "text": " ".join(each for each in (why, f"The rule says of itself: “{about}”." if about else "") if each),
-            "question": f"Which rule of {step.chain} takes this packet, and where does it go on?",
-        }
-    if target in ("REJECT", "DROP"):
-        return {
-            "title": f"{step.chain}: {target}" + (f", for “{about}”" if about else ""),
-            "text": f"{why} "
-            + ("The node answers at once with an ICMP error." if target == "REJECT" else "Nobody is told."),
-            "question": f"{step.chain} looks at it. What does it do?",
-        }
-    return {
-        "title": f"{step.chain}: {target}" if target else step.chain,
-        "text": why,
-        "question": f"{step.chain} looks at it. What changes?",
-    }
-
-
-def _rewritten(scenes: list[Scene], step: Step, hop: Hop, before: Packet, after: Packet, way: str) -> None:
-    """Merge a rewrite with the rule that made it, or show it alone (conntrack undoing it)."""
-    title = "The " + words.rewrite(before, after).split(" ", 1)[0] + " is rewritten"
-    change = words.rewrite(before, after)
-    if scenes and scenes[-1].host == hop.host and scenes[-1].rule and scenes[-1].kind is Kind.RULE:
-        scene = scenes.pop()
-        text = f"{change[:1].upper()}{change[1:]}. Conntrack notes it, so that the answer can be turned back."
-        question = f"{scene.place.split()[-1]} has one thing to do. What does the header look like afterwards?"
-        fields = {name: getattr(scene, name) for name in ("way", "host", "place", "rule", "missed", "folded")}
-        scenes.append(
-            Scene(**fields, kind=Kind.NAT, title=title, text=text, question=question, before=before, after=after)
+def _send(packet: Packet, step: Step, way: str) -> _Told:
+    if way == "request":
+        return _Told(
+            title=f"A packet for {words.destination(packet)}",
+            text=_sentence(step.why),
+            question="Which destination does the program write into the packet?",
         )
-        return
-    text = (
-        f"No rule is asked: conntrack knows the connection and turns the {change}."
-        if way == "reply"
-        else f"Conntrack turns the {change}."
-    )
-    scenes.append(
-        Scene(
-            way=way,
-            host=hop.host,
-            kind=Kind.NAT,
-            title="Conntrack turns it back" if way == "reply" else title,
-            place=words.place(step),
-            text=text,
-            question="Whom must the answer seem to come from, so that the client accepts it?",
-            before=before,
-            after=after,
-        )
-    )
-
-
-def _leave(hop: Hop, route: Step | None, onward: str, link: Step) -> dict[str, str]:
-    why = (route.why if route else "") or link.why
-    return {
-        "title": f"On to {onward}" if onward else "On to the next host",
-        "place": "routing",
-        "text": why[:1].upper() + why[1:] + "." if why else "",
-        "rule": route.rule if route else "",
-        "question": f"{hop.host} looks at the destination and its routes. Who gets the packet next?",
-    }
-
-
-def _deliver(step: Step, packet: Packet, ending: Trace, way: str) -> dict[str, str]:
-    said = step.why or ending.reason
-    text = said[:1].upper() + said[1:] + "." if said else ""
-    if ending.verdict is Verdict.DELIVERED:
-        title = f"The client hears {words.source(packet)}" if way == "reply" else "The program takes it"
-        if way == "request":
-            text += f" It sees the source {words.source(packet)}."
+    if packet.icmp and packet.icmp != "echo-reply":
+        title, text = f"An ICMP {packet.icmp} goes back", "Nobody will take the packet, and its sender is told at once."
+    elif packet.flags.startswith("R"):
+        title, text = "A reset (RST) goes back", "The kernel refuses the connection, and says so at once."
     else:
-        title = "The kernel answers for a program that is not there"
-        text += " A kernel that has no socket for the port answers with a reset (RST)."
-    question = (
-        "Does the client recognise the answer as belonging to its connection?"
-        if way == "reply"
-        else "The packet is there. Who answers: a program, or the kernel alone?"
-    )
-    return {"title": title, "text": text, "question": question}
-
-
-def _end(scenes: list[Scene], ending: Trace, hop: Hop, packet: Packet, way: str, passed: list[Step]) -> None:
-    """Close with the verdict: on the rule's own scene if a rule made the end, else on one more."""
-    if scenes and scenes[-1].host == hop.host and scenes[-1].kind is Kind.RULE:
-        scene = scenes.pop()
-        fields = {name: getattr(scene, name) for name in scene.__slots__}
-        felt = words.FELT.get(ending.verdict, "")
-        fields |= {
-            "verdict": ending.verdict,
-            "text": f"{scene.text} {felt[:1].upper()}{felt[1:]}.".strip() if felt else scene.text,
-        }
-        scenes.append(Scene(**fields))
-        return
-    scenes.append(
-        Scene(
-            way=way,
-            host=hop.host,
-            kind=Kind.DELIVER,
-            title=words.LABELS[ending.verdict].capitalize(),
-            text=ending.reason[:1].upper() + ending.reason[1:] + ".",
-            question="What becomes of the packet?",
-            before=packet,
-            after=packet,
-            folded=_fold(passed),
-            verdict=ending.verdict,
+        title, text = (
+            f"The answer sets out from {words.source(packet)}",
+            "The program answers to the source address that it saw.",
         )
+    return _Told(title=title, text=text, question="An answer goes back. From which address, and to which?")
+
+
+def _rule(step: Step, missed: tuple[Missed, ...]) -> _Told:
+    target, chain, about = rules.target(step.rule), rules.chain_target(step.rule), rules.comment(step.rule)
+    place, why = words.place(step), _sentence(step.why)
+    if chain and (rules.is_draw(step.rule) or any(rules.is_draw(each.rule) for each in missed)):
+        odds = rules.chance(step.probability) if step.probability < 1 else ""
+        article = "an" if odds.startswith("8") else "a"
+        return _Told(
+            title=f"The dice choose {chain}",
+            text=f"{why} The rules of this chain are asked from the top, and each rolls its own dice"
+            + (f"; all in all this endpoint had {article} {odds} chance." if odds else "."),
+            question=f"{step.chain} has a rule for each endpoint. Which will take the packet, and how likely was that?",
+            place=place,
+            rule=step.rule,
+        )
+    if chain:
+        return _Told(
+            title=f"{step.chain} hands it to {chain}",
+            text=" ".join(each for each in (why, f"The rule says of itself: “{about}”." if about else "") if each),
+            question=f"Which rule of {step.chain} takes this packet, and where does it go on?",
+            place=place,
+            rule=step.rule,
+        )
+    says = {"REJECT": "The host answers at once, in the name of the destination.", "DROP": "Nobody is told."}.get(
+        target, ""
     )
+    return _Told(
+        title=f"{step.chain}: {target or 'a rule'}" + (f", for “{about}”" if about and says else ""),
+        text=f"{why} {says}".strip(),
+        question=f"{step.chain} looks at the packet. What does it do?",
+        place=place,
+        rule=step.rule,
+    )
+
+
+def _leave(hop: Hop, route: Step | None, onward: str, link: Step) -> _Told:
+    return _Told(
+        title=f"On to {onward}" if onward else "On to the next host",
+        place="routing",
+        text=_sentence((route.why if route else "") or link.why),
+        rule=route.rule if route else "",
+        question=f"{hop.host} looks at the destination and at its routes. Who gets the packet next?",
+    )
+
+
+def _deliver(step: Step, packet: Packet, ending: Trace, way: str) -> _Told:
+    said = _sentence(step.why or ending.reason)
+    if way == "reply":
+        title = (
+            f"The client hears of it from {words.source(packet)}"
+            if packet.icmp
+            else f"The client hears {words.source(packet)}"
+        )
+        return _Told(title=title, text=said, question="Does the client recognise this as an answer to its own packet?")
+    question = "The packet is there. Who answers: a program, or the kernel alone?"
+    if ending.verdict is Verdict.DELIVERED:
+        return _Told(
+            title="The packet is taken",
+            text=f"{said} It sees the source {words.source(packet)}.".strip(),
+            question=question,
+        )
+    return _Told(
+        title="The kernel answers for a program that is not there",
+        text=f"{said} A kernel that has no socket for the port answers with a reset (RST).".strip(),
+        question=question,
+    )
+
+
+def _sentence(text: str) -> str:
+    """A reason as a sentence.  Names keep their case: only a word of small letters is capitalised."""
+    if not text:
+        return ""
+    first = text.split(" ", 1)[0]
+    text = text[:1].upper() + text[1:] if first.isalpha() else text
+    return text if text.endswith((".", "?", "!")) else text + "."
 
 
 def _fold(steps: Sequence[Step]) -> str:

@@ -1,0 +1,88 @@
+"""The proof that a lab marks as it means to.
+
+Every lab brings states: `solution` (the key) must earn full marks, the bare start none, and each `wrong-*` exactly what its
+`state.yaml` says, with the message that it says.  CI proves all of them; a lab whose key fails would teach despair.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from kubelab.checks import Result
+from kubelab.lab import Lab
+from kubelab.spec import Spec
+from kubesim.errors import LearnerError
+
+BARE = "bare"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """What a learner might have done.
+
+    `run` is a script in the lab's terminal, `answers` are predictions; `expect` says for each task the `points`, and what
+    the message (`says`) and the explanation (`why`) must contain.
+    """
+
+    name: str
+    run: str = ""
+    answers: dict[str, str] = field(default_factory=dict)
+    expect: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """How one task came out in one state; `wrong` is empty where it came out as meant."""
+
+    state: str
+    task: str
+    result: Result
+    wrong: str = ""
+
+
+def states(spec: Spec) -> list[State]:
+    """The bare start and the states in the lab's folders, in the order of their names."""
+    found = [State(name=BARE, expect={task.name: {"points": 0} for task in spec.tasks if task.kind != "text"})]
+    return found + [_load(path) for path in sorted(spec.folder.glob("*/state.yaml"))]
+
+
+def prove(spec: Spec, state: State) -> Iterator[Verdict]:
+    """Bring a fresh lab into this state, mark the tasks that it speaks of, and compare."""
+    lab = Lab(spec)
+    if (spec.folder / "broken").is_dir():
+        _done(lab.apply("broken"), f"{spec.name}/broken")
+    if state.run:
+        _done(lab.shell(state.run), f"{spec.name}/{state.name}")
+    for task, answer in state.answers.items():
+        lab.answer(task, answer)
+    for task, expected in state.expect.items():
+        result = lab.check(task).result
+        yield Verdict(state=state.name, task=task, result=result, wrong=_compare(result, expected))
+
+
+def _compare(result: Result, expected: dict[str, Any]) -> str:
+    if result.points != expected["points"]:
+        return f"{result.points:g} points, meant {expected['points']:g}"
+    if expected.get("says", "") not in result.message:
+        return f"it says {result.message!r}, meant to say {expected['says']!r}"
+    if expected.get("why", "") not in result.explanation:
+        return f"it explains {result.explanation!r}, meant to name {expected['why']!r}"
+    return ""
+
+
+def _done(output: Any, what: str) -> None:
+    if output.exit_code:
+        raise LearnerError(f"{what}: the state's own script failed", str(output))
+
+
+def _load(path: Path) -> State:
+    data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    unknown = sorted(set(data) - {"run", "answers", "expect"})
+    if unknown:
+        raise LearnerError(f"{path}: unknown field {unknown[0]!r}", "Fields: run, answers, expect.")
+    return State(name=path.parent.name, **data)
