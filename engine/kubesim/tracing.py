@@ -56,13 +56,14 @@ async def _first_packet(machine: Machine, target: Target) -> tuple[Packet, tuple
     except ValueError:
         from kubesim.dns import resolver
 
-        answer = await resolver.lookup(machine, target.host)
-        if not answer.addresses:
+        try:
+            answer = await resolver.lookup(machine, target.host)
+        except resolver.NotResolved as error:
             raise LearnerError(
-                f"{machine.name} cannot resolve {target.host!r}: {answer.why}", "Ask from there: nslookup " + target.host
+                f"{machine.name} cannot resolve {target.host!r}: {error}", "Ask from there: nslookup " + target.host
             ) from None
         address = answer.addresses[0]
-        lookups = tuple(answer.traces)
+        lookups = answer.traces
         resolved = ((target.host, address),)
     source = machine.net.source_address(address)
     if target.protocol == "icmp":

@@ -11,6 +11,7 @@ A client works in steps, because curl shows them: `Client.send`, then `Client.re
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -18,7 +19,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from kubesim import ids
+from kubesim.net import errors
 from kubesim.programs import tls
+from kubesim.world import Cancelled
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -224,15 +227,23 @@ class Server:
         """Accept until cancelled; then stop listening and let go of the connections."""
         try:
             while True:
-                connection = await listener.accept()
-                task = self.world.spawn(self._connection(connection), "http connection")
-                self._open[task] = connection
-                task.on_done(lambda done: self._open.pop(done, None) and None)  # type: ignore[call-overload]
+                self.take(await listener.accept())
         finally:
             listener.close()
             for task, connection in list(self._open.items()):
                 task.cancel()
                 connection.close()
+
+    def take(self, connection: Wire) -> None:
+        """Serve a connection that is there already."""
+        task = self.world.spawn(self._connection(connection), "http connection")
+        self._open[task] = connection
+        task.on_done(lambda _done: self._gone(task))
+
+    def _gone(self, task: Task[None]) -> None:
+        del self._open[task]
+        with contextlib.suppress(Cancelled):
+            task.result()  # an error of ours is raised here, since nobody awaits the task
 
     async def _connection(self, connection: Wire) -> None:
         wire: Wire = connection
@@ -252,7 +263,7 @@ class Server:
                         self.complain(f"http: TLS handshake error from {peer}: {error}")
                     return
             await self._requests(wire)
-        except (ConnectionError, OSError):
+        except errors.NetError:
             return  # the client has gone
         finally:
             wire.close()

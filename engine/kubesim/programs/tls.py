@@ -30,6 +30,8 @@ TYPES = (20, ALERT, HANDSHAKE, DATA)
 LIMIT = 16384  # bytes of plaintext in a record, RFC 8446 section 5.1
 VERSIONS = ("TLSv1.2", "TLSv1.3")
 CIPHERS = {"TLSv1.2": "ECDHE-RSA-AES128-GCM-SHA256", "TLSv1.3": "TLS_AES_128_GCM_SHA256"}
+# The key id of the authority that all public sites' certificates come from, and that every machine's disk trusts.
+PUBLIC = "public-ca"
 # RFC 8446 section 6.2: what an alert says, as Go and OpenSSL name it.
 ALERTS = {
     0: "close notify", 40: "handshake failure", 42: "bad certificate", 45: "certificate expired", 46: "certificate unknown",

@@ -1,0 +1,32 @@
+"""kube-proxy in its pod: reads its configuration and keeps the rules of its node (`kubesim.proxy`)."""
+
+from __future__ import annotations
+
+from kubesim.errors import LearnerError
+from kubesim.programs import disks
+from kubesim.programs.image import Image, Process
+from kubesim.programs.klog import logger
+
+
+async def main(process: Process) -> int:
+    from kubesim.proxy import config, proxier
+
+    try:
+        settings = config.load(process.args[1:], process.machine.files.read)
+        proxy = proxier.KubeProxy(process.world, process.api, process.node, settings, process.log, version=process.tag)
+        return await proxy.run()
+    except LearnerError as error:
+        logger(process)(f'"command failed" err="{error.message}"', "run.go:72", "E")
+        return 1
+
+
+IMAGES = [
+    Image(
+        names=("registry.k8s.io/kube-proxy",),
+        program=main,
+        programs=("kube-proxy",),
+        entrypoint=("kube-proxy",),
+        tools=disks.commands("sh iptables iptables-save ip6tables conntrack"),
+        seconds=1.2,
+    )
+]
