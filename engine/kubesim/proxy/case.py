@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kubesim.errors import NotSimulated
-from kubesim.proxy import addresses, iptables, nftables, state
+from kubesim.proxy import addresses, iptables, ipvs, nftables, state
 from kubesim.proxy.addresses import Family, NodePortAddresses
 from kubesim.proxy.settings import LocalDetector, Settings
 
@@ -78,4 +78,6 @@ def rules(case: Case) -> str:
         return iptables.Renderer(options).sync(known)
     if mode == "nftables":
         return nftables.Renderer(options).full(known)
+    if mode == "ipvs":
+        return ipvs.render(known, options).text()
     raise NotSimulated(f"proxy mode {mode!r}", "Modes: iptables, nftables, ipvs.")

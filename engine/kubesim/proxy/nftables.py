@@ -45,6 +45,14 @@ BASE_CHAINS = {
     "nat-postrouting": "nat hook postrouting priority 100",
 }
 REJECT_CHAIN = "reject-chain"
+SHARED_CHAINS = (
+    "cluster-ips-check",
+    "firewall-check",
+    "masquerading",
+    "nodeport-endpoints-check",
+    "service-endpoints-check",
+    "services",
+)
 JUMPS = (
     ("filter-input", "ct state new jump nodeport-endpoints-check"),
     ("filter-input", "ct state new jump service-endpoints-check"),
@@ -122,7 +130,8 @@ class Renderer:
         lines = [self._add("table", "", '{ comment "rules for kube-proxy" ; }')]
         lines += [self._add("set", name, sets[name]) for name in sorted(sets)]
         lines += [self._add("map", name, what) for name, what in sorted(self._maps().items())]
-        lines += [self._add("chain", name, what) for name, what in sorted({**self._chains(), **dict.fromkeys(chains, "")}.items())]
+        declared = {**self._chains(), **dict.fromkeys(chains, "")}
+        lines += [self._add("chain", name, what) for name, what in sorted(declared.items())]
         lines += [self._add("rule", chain, rule) for chain in sorted(rules) for rule in rules[chain]]
         lines += [self._element("add", key, elements[key]) for key in sorted(elements)]
         return "\n".join(lines) + "\n"
@@ -218,11 +227,7 @@ class Renderer:
     def _chains(self) -> dict[str, str]:
         chains = {name: f"{{ type {what} ; }}" for name, what in BASE_CHAINS.items()}
         chains[REJECT_CHAIN] = '{ comment "helper for @no-endpoint-services / @no-endpoint-nodeports" ; }'
-        for name in (
-            "cluster-ips-check", "firewall-check", "masquerading", "nodeport-endpoints-check", "service-endpoints-check", "services",
-        ):  # fmt: skip
-            chains[name] = ""
-        return chains
+        return {**chains, **dict.fromkeys(SHARED_CHAINS, "")}
 
     def _node_port_ips(self) -> list[Key]:
         chosen = self.options.node_port_addresses
