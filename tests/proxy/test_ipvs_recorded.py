@@ -15,7 +15,9 @@ def node_addresses(each: dict[str, Any]) -> list[str]:
     """The recording does not say which addresses the node had; its virtual servers of node ports do."""
     specs = [service["spec"] for service in each["services"] or ()]
     ports = {str(port["nodePort"]) for spec in specs for port in spec["ports"] if port.get("nodePort")}
-    others = {spec["clusterIP"] for spec in specs}
+    others = {address for spec in specs for address in (spec["clusterIP"], *spec.get("externalIPs", ()))}
+    for service in each["services"] or ():
+        others |= {ingress["ip"] for ingress in service["status"]["loadBalancer"].get("ingress", ())}
     servers = [server["vs"].rpartition("/")[0].rpartition(":") for server in each["output"]["virtualServers"]]
     return [address.strip("[]") for address, _, port in servers if port in ports and address not in others]
 
