@@ -6,11 +6,10 @@ node (which registers the Node and starts the static pods it finds), the add-ons
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from kubesim import controllers, layout, presets, tracing
+from kubesim import controllers, http, layout, presets, schema, tracing
 from kubesim.apiserver.server import ApiServer
 from kubesim.errors import LearnerError
 from kubesim.machine import Machine
@@ -49,14 +48,14 @@ class Cluster:
             node_port_range=self.preset.node_port_range,
             advertise=next((node.address for node in self.preset.nodes if node.control_plane), ""),
         )
-        self.controllers = controllers.start_all(self.world, self.api.client)
+        self.controllers = controllers.start_all(self.world, self.api.client, version=self.preset.version)
         self.scheduler: Scheduler | None = None
         self.nodes: dict[str, Machine] = {}
         self.kubelets: dict[str, Kubelet] = {}
         self.world.drain()
         self.outside = layout.lay_out(self)
         if self.preset.nodes:
-            self.scheduler = Scheduler(self.world, self.api.client("system:kube-scheduler"))
+            self.scheduler = Scheduler(self.world, self.api.client("system:kube-scheduler"), minor=self.preset.minor)
             self.scheduler.start()
             for spec in self.preset.nodes:
                 self._start_kubelet(spec)
@@ -73,9 +72,11 @@ class Cluster:
         kubelet.start()
 
     def _apply(self, objects: list[dict[str, Any]]) -> None:
-        admin = self.api.client("kubernetes-admin")
+        admin = self.api.client(http.User())
         for obj in objects:
-            admin.create(self.api.resource_of(obj), obj)
+            resource = schema.resource_for_kind(obj["apiVersion"], obj["kind"])
+            assert resource is not None, obj["kind"]
+            admin.create(resource.name, obj)
 
     # -- time -----------------------------------------------------------------------------------------------
 

@@ -152,4 +152,32 @@ def _kubeconfig(preset: Preset) -> str:
 
 def kubelet_config(preset: Preset, spec: NodeSpec) -> KubeletConfig:
     """How the kubelet of that node is set up."""
-    raise NotImplementedError
+    labels = dict(spec.labels)
+    taints: tuple[dict[str, str], ...] = ()
+    if spec.control_plane:
+        # kubeadm's label and taint changed their name with 1.24 (kubeadm, KEP-2067).
+        role = "node-role.kubernetes.io/master" if preset.minor < 24 else "node-role.kubernetes.io/control-plane"
+        labels[role] = ""
+        if not spec.schedulable:
+            taints = ({"key": role, "effect": "NoSchedule"},)
+    return KubeletConfig(
+        node_name=spec.name,
+        address=spec.address,
+        hostname=spec.hostname or spec.name,
+        interface=spec.interface,
+        version=preset.version,
+        pod_cidr=spec.pod_cidr,
+        pool=preset.pod_cidr,
+        cluster_dns=(preset.dns_address,),
+        cluster_domain=preset.cluster_domain,
+        cni=preset.cni,
+        labels=labels,
+        taints=taints,
+        provider_id=f"kind://docker/{preset.name}/{spec.name}" if preset.tools == "kind" else "",
+        cpus=spec.cpus,
+        memory=spec.memory,
+        os_image=preset.os_image,
+        kernel=preset.kernel,
+        runtime=preset.runtime,
+        registry=preset.registry,
+    )

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 from urllib.parse import urlsplit
 
+from kubesim.dns import resolver
 from kubesim.errors import LearnerError
 from kubesim.machine import Machine
 from kubesim.net.packet import Packet
@@ -54,8 +55,6 @@ async def _first_packet(machine: Machine, target: Target) -> tuple[Packet, tuple
     try:
         address = str(ipaddress.ip_address(target.host))
     except ValueError:
-        from kubesim.dns import resolver
-
         try:
             answer = await resolver.lookup(machine, target.host)
         except resolver.NotResolved as error:
@@ -65,7 +64,7 @@ async def _first_packet(machine: Machine, target: Target) -> tuple[Packet, tuple
         address = answer.addresses[0]
         lookups = answer.traces
         resolved = ((target.host, address),)
-    source = machine.net.source_address(address)
+    source = machine.net.stack.source_address(address)
     if target.protocol == "icmp":
         packet = Packet(protocol="icmpv6" if ":" in address else "icmp", src=source, dst=address, icmp="echo-request")
     else:
@@ -74,6 +73,11 @@ async def _first_packet(machine: Machine, target: Target) -> tuple[Packet, tuple
             protocol=target.protocol, src=source, dst=address, sport=SOURCE_PORT, dport=target.port, flags=flags
         )
     return packet, lookups, resolved
+
+
+def _outcome(lookup: resolver.Lookup) -> str:
+    """A lookup's end in a word or two."""
+    return lookup.answer.rcode if lookup.answer is not None else f"{lookup.error} (server {lookup.server})"
 
 
 async def sample(machine: Machine, target: str) -> Trace:

@@ -151,7 +151,7 @@ class Task(Future[T]):
 class Timer:
     """Work due at a time.  `cancel` makes it nothing."""
 
-    __slots__ = ("args", "background", "cancelled", "fn", "fired", "when", "world")
+    __slots__ = ("args", "background", "cancelled", "fired", "fn", "when", "world")
 
     def __init__(
         self, world: World, when: float, fn: Callable[..., None], args: tuple[Any, ...], background: bool
