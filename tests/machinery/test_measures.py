@@ -38,7 +38,8 @@ def test_quantities_compare_and_add():
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("abc", quantities.FORMAT), ("1x", "unable to parse quantity's suffix"), ("", quantities.FORMAT)]
+    ("text", "message"),
+    [("abc", quantities.FORMAT), ("1x", "unable to parse quantity's suffix"), ("", quantities.FORMAT)],
 )
 def test_no_quantity(text, message):
     with pytest.raises(quantities.QuantityError) as raised:

@@ -36,7 +36,8 @@ def test_ports():
 
 
 @pytest.mark.parametrize(
-    ("text", "good"), [("10.9.8.7", True), ("010.9.8.7", True), ("::1", True), ("fe80::1%eth0", False), ("10.9.8", False)]
+    ("text", "good"),
+    [("10.9.8.7", True), ("010.9.8.7", True), ("::1", True), ("fe80::1%eth0", False), ("10.9.8", False)],
 )
 def test_addresses(text, good):
     assert (names.ip(text) == []) is good

@@ -46,7 +46,9 @@ class TestStrategic:
         assert strategic({"spec": {"a": 1, "b": 2}}, {"spec": {"a": None, "c": None}}) == {"spec": {"b": 2}}
 
     def test_delete_an_element(self):
-        assert strategic(pod({"name": "a"}, {"name": "b"}), pod({"name": "a", "$patch": "delete"})) == pod({"name": "b"})
+        assert strategic(pod({"name": "a"}, {"name": "b"}), pod({"name": "a", "$patch": "delete"})) == pod(
+            {"name": "b"}
+        )
 
     def test_replace_a_list_and_a_map(self):
         assert strategic(pod({"name": "a"}), pod({"$patch": "replace"}, {"name": "z"})) == pod({"name": "z"})

@@ -73,7 +73,7 @@ async def from_files(of: session.Session, client_dry_run: bool = False) -> list[
 def _info_of(of: session.Session, source: str, obj: Any) -> Info:
     if not isinstance(obj, dict):
         raise fail.Failed(
-            f"error: error validating \"{source}\": error validating data: invalid object to validate; "
+            f'error: error validating "{source}": error validating data: invalid object to validate; '
             "if you choose to ignore these errors, turn validation off with --validate=false"
         )
     kind, api_version = obj.get("kind"), obj.get("apiVersion")
@@ -90,7 +90,7 @@ def _info_of(of: session.Session, source: str, obj: Any) -> Info:
     if mapping.namespaced:
         if namespace and of.selected.namespace_given and namespace != of.namespace:
             raise fail.Failed(
-                f"error: the namespace from the provided object \"{namespace}\" does not match the namespace "
+                f'error: the namespace from the provided object "{namespace}" does not match the namespace '
                 f"\"{of.namespace}\". You must pass '--namespace={namespace}' to perform this operation."
             )
         namespace = namespace or of.namespace

@@ -33,7 +33,9 @@ def from_template(text: str) -> Renderer:
         raise fail.Failed("error: invalid template, missing spec line.")
     headers, paths = lines[0].split(), lines[1].split()
     if len(headers) != len(paths):
-        raise fail.Failed(f"error: number of headers ({len(headers)}) and field specifications ({len(paths)}) don't match")
+        raise fail.Failed(
+            f"error: number of headers ({len(headers)}) and field specifications ({len(paths)}) don't match"
+        )
     return Renderer(list(zip(headers, paths, strict=True)))
 
 

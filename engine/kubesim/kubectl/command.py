@@ -35,7 +35,11 @@ class Command:
             lines += ["Aliases:", f"{', '.join((self.name, *self.aliases))}\n"]
         if self.subcommands:
             width = max(len(each.name) for each in self.subcommands)
-            lines += ["Available Commands:", *(f"  {each.name.ljust(width)}   {each.short}" for each in self.subcommands), ""]
+            lines += [
+                "Available Commands:",
+                *(f"  {each.name.ljust(width)}   {each.short}" for each in self.subcommands),
+                "",
+            ]
         if self.flags:
             lines += ["Options:"]
             for flag in sorted(self.flags, key=lambda each: each.name):

@@ -89,14 +89,14 @@ def _read(into: io.IO, path: str) -> Document:
     try:
         document = manifests.first(text)
     except manifests.Unreadable as error:
-        raise fail.Failed(f"error: error loading config file \"{path}\": {error}") from None
+        raise fail.Failed(f'error: error loading config file "{path}": {error}') from None
     if document is None:
         return {}
     if not isinstance(document, dict):
         raise fail.Failed(
             f'error: error loading config file "{path}": couldn\'t get version/kind; json parse error: json: cannot '
-            "unmarshal string into Go value of type struct { APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind "
-            "string \"json:\\\"kind,omitempty\\\"\" }"
+            'unmarshal string into Go value of type struct { APIVersion string "json:\\"apiVersion,omitempty\\""; Kind '
+            'string "json:\\"kind,omitempty\\"" }'
         )
     return document
 
@@ -163,7 +163,9 @@ def _target(into: io.IO, config: KubeConfig, context: Document, flags: dict[str,
         return None
     for unsupported in ("exec", "auth-provider"):
         if user.get(unsupported):
-            raise fail.Failed(f"error: not simulated: kubeconfig users with {unsupported!r}; use a token or a client certificate")
+            raise fail.Failed(
+                f"error: not simulated: kubeconfig users with {unsupported!r}; use a token or a client certificate"
+            )
     token = flags.get("token") or user.get("token") or ""
     if not token and user.get("tokenFile"):
         token = into.files.read_bytes(_absolute(into, user["tokenFile"])).decode().strip()
@@ -184,6 +186,8 @@ def _bytes(into: io.IO, entry: Document, key: str) -> bytes:
     if entry.get(key):
         path = _absolute(into, entry[key])
         if not into.files.is_file(path):
-            raise fail.Failed(f"error: unable to read {key} {entry[key]} due to open {entry[key]}: no such file or directory")
+            raise fail.Failed(
+                f"error: unable to read {key} {entry[key]} due to open {entry[key]}: no such file or directory"
+            )
         return into.files.read_bytes(path)
     return b""

@@ -125,7 +125,8 @@ def _invalid(status: dict[str, Any], text: str) -> str:
         return said
     lines = list(
         dict.fromkeys(
-            f"{cause['field']}: {cause['message']}" if cause.get("field") else cause.get("message", "") for cause in causes
+            f"{cause['field']}: {cause['message']}" if cause.get("field") else cause.get("message", "")
+            for cause in causes
         )
     )
     if len(lines) == 1:

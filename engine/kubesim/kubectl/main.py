@@ -94,7 +94,9 @@ async def _run(args: list[str], into: io.IO) -> int:
         return 0
     if command.run is None:
         if parsed.args:
-            raise fail.Failed(f'error: unknown command "{" ".join(parsed.args)}"\nSee \'{path} -h\' for help and examples')
+            raise fail.Failed(
+                f"error: unknown command \"{' '.join(parsed.args)}\"\nSee '{path} -h' for help and examples"
+            )
         into.print(command.help(path), end="")
         return 1 if command.must_choose else 0
     of = session.Session(into, parsed, path)

@@ -115,7 +115,9 @@ def _go_words(error: Any, text: str) -> str:
     if problem.startswith("expected the node content"):
         problem = "did not find expected node content"
     elif problem.startswith("expected <block end>"):
-        problem = "did not find expected key" if "mapping" in (error.context or "") else "did not find expected '-' indicator"
+        problem = (
+            "did not find expected key" if "mapping" in (error.context or "") else "did not find expected '-' indicator"
+        )
     elif problem.startswith("expected ',' or ']'"):
         problem = "did not find expected ',' or ']'"
     elif problem.startswith("expected ',' or '}'"):

@@ -41,7 +41,9 @@ def unknown_format(output: str, tables: bool = False, version: int = 99) -> fail
     )
 
 
-def of_format(into: io.IO, output: str, template: str = "", allow_missing: bool = True, tables: bool = False) -> Printer:
+def of_format(
+    into: io.IO, output: str, template: str = "", allow_missing: bool = True, tables: bool = False
+) -> Printer:
     """The printer of an -o format that is not a table.  Raises fail.Failed for an unknown or bad one."""
     name, equals, argument = output.partition("=")
     argument = argument if equals else template
@@ -133,7 +135,7 @@ def _jsonpath(template: str, allow_missing: bool, as_json: bool) -> Printer:
             return path.render(obj)
         except jsonpath.JsonPathError as error:
             raise fail.Failed(
-                f'error: error executing jsonpath {gotext.quote(template)}: Error executing template: {error}. Printing more '
+                f"error: error executing jsonpath {gotext.quote(template)}: Error executing template: {error}. Printing more "
                 f"information for debugging the template:\n\ttemplate was:\n\t\t{template}\n\tobject given to jsonpath engine "
                 f"was:\n\t\t{gotext.sharp_v(obj)}\n\n"
             ) from None
@@ -162,7 +164,9 @@ class Deeds:
         self._printer = (
             None
             if self._plain
-            else of_format(of.io, output, of.flags.get("template") or "", of.flags.get("allow-missing-template-keys", True))
+            else of_format(
+                of.io, output, of.flags.get("template") or "", of.flags.get("allow-missing-template-keys", True)
+            )
         )
 
     def done(self, obj: Object, deed: str, dry_run: str = "none", served: bool = True) -> None:

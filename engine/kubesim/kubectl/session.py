@@ -131,7 +131,9 @@ class Session:
             answer = self.rest.ask("GET", mapping.path(namespace), query=[*query, *more])
             kind = str(answer.get("kind", "")).removesuffix("List")
             # Items of a list come without their kind.
-            found += [{"apiVersion": answer.get("apiVersion"), "kind": kind, **item} for item in answer.get("items") or ()]
+            found += [
+                {"apiVersion": answer.get("apiVersion"), "kind": kind, **item} for item in answer.get("items") or ()
+            ]
             token = (answer.get("metadata") or {}).get("continue")
             if not token:
                 return found
@@ -172,3 +174,14 @@ def suffix(dry_run: str) -> str:
 
 DRY_RUN = flags.define("dry-run:string=none?unchanged")
 VALIDATE = flags.define("validate:string=strict?strict")
+
+
+def validation(of: Session) -> str:
+    """The fieldValidation parameter for --validate (cmdutil.GetValidationDirective)."""
+    value = str(of.flags.get("validate", "strict"))
+    known = {"true": "Strict", "strict": "Strict", "warn": "Warn", "false": "Ignore", "ignore": "Ignore"}
+    if value not in known:
+        raise fail.Failed(
+            f'error: invalid - validate option "{value}"; must be one of: strict (or true), warn, ignore (or false)'
+        )
+    return known[value]

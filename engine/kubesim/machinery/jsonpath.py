@@ -321,7 +321,9 @@ class JsonPath:
             case Literal(value):
                 return [value]
             case Field(name):
-                found = [value[name] for value in values if isinstance(value, dict) and name in value] if name else values
+                found = (
+                    [value[name] for value in values if isinstance(value, dict) and name in value] if name else values
+                )
                 if not found and not self.allow_missing:
                     raise JsonPathError(f"{name} is not found")
                 return found

@@ -100,9 +100,7 @@ C_IDENTIFIER = Form(
     "characters or '_'",
     ("my_name", "MY_NAME", "MyName"),
 )
-PERCENT = Form(
-    "[0-9]+%", "a valid percent string must be a numeric string followed by an ending '%'", ("1%", "93%")
-)
+PERCENT = Form("[0-9]+%", "a valid percent string must be a numeric string followed by an ending '%'", ("1%", "93%"))
 
 
 def too_long(limit: int) -> str:

@@ -350,6 +350,10 @@ FLAGS = (
 
 COMMANDS = {
     "get": Command(
-        "get", "Display one or many resources.", run, FLAGS, "TYPE[.VERSION][.GROUP] [NAME | -l label] [flags] [options]"
+        "get",
+        "Display one or many resources.",
+        run,
+        FLAGS,
+        "TYPE[.VERSION][.GROUP] [NAME | -l label] [flags] [options]",
     )
 }

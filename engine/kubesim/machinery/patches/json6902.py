@@ -17,18 +17,14 @@ MAX_OPERATIONS = 10000
 
 def _rejected() -> errors.ApiError:
     """errors.NewGenericServerResponse(422, ...) as the patch handler calls it."""
-    return errors.ApiError(
-        422, "Invalid", "the server rejected our request due to an error in our request", details={}
-    )
+    return errors.ApiError(422, "Invalid", "the server rejected our request due to an error in our request", details={})
 
 
 def json_patch(document: Any, operations: Any) -> Any:
     """The document after all operations; ApiError 400 for no patch, 413 for too many, 422 where one fails."""
     if not isinstance(operations, list) or not all(isinstance(each, dict) for each in operations):
         kind = "object" if isinstance(operations, dict) else "value"
-        raise errors.ApiError(
-            400, "BadRequest", f"json: cannot unmarshal {kind} into Go value of type jsonpatch.Patch"
-        )
+        raise errors.ApiError(400, "BadRequest", f"json: cannot unmarshal {kind} into Go value of type jsonpatch.Patch")
     if len(operations) > MAX_OPERATIONS:
         raise errors.ApiError(
             413,

@@ -29,9 +29,7 @@ SET_ORDER = "$setElementOrder/"
 DELETE = "delete"
 
 
-def strategic(
-    document: Document, patch: Any, schema_type: str, lookup: fields.Lookup = fields.lookup
-) -> Document:
+def strategic(document: Document, patch: Any, schema_type: str, lookup: fields.Lookup = fields.lookup) -> Document:
     """The document (of that schema type) after the patch.  ApiError 400 or 500 in upstream's words."""
     if not isinstance(patch, dict):
         raise errors.ApiError(400, "BadRequest", "invalid JSON document")
