@@ -6,6 +6,7 @@ sockets do with them in `stack`.
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
 
 from kubesim.net import address, conntrack, link, netfilter, route, sockets, stack
@@ -51,6 +52,8 @@ class Host:
         self.netfilter6 = netfilter.Netfilter(self, ipv6=True)
         self.stack = stack.Stack(self)
         self.taps: list[Callable[[str, str, Packet], None]] = []
+        # What LOG rules wrote: (virtual time, line).
+        self.kernel_log: deque[tuple[float, str]] = deque(maxlen=1000)
         loopback = self.add_interface(link.LOOPBACK, kind="loopback", mtu=65536)
         loopback.addresses.append(link.Address("127.0.0.1", 8, "host"))
         loopback.addresses.append(link.Address("::1", 128, "host"))

@@ -115,7 +115,7 @@ def _step(
 class Walk:
     """One packet under way.  Matches and targets of rules read `host`, `live`, `chance` and `steps`."""
 
-    __slots__ = ("_forks", "_network", "chance", "depth", "host", "live", "outcome", "response", "steps")
+    __slots__ = ("_forks", "_network", "chance", "depth", "drawn", "host", "live", "outcome", "response", "steps")
 
     def __init__(
         self, network: Network, *, live: bool, chance: Chance, depth: int = 0, forks: dict[Host, Conntrack] | None = None
@@ -124,6 +124,8 @@ class Walk:
         self._forks: dict[Host, Conntrack] = {} if forks is None else forks
         self.chance = chance
         self.depth = depth
+        # The probability of the last choice that a rule made.
+        self.drawn = 1.0
         self.host: Host = None  # type: ignore[assignment]  # set by _enter before anything reads it
         self.live = live
         self.outcome: Outcome = None  # type: ignore[assignment]  # set by run
@@ -171,7 +173,8 @@ class Walk:
             return
         flight = Flight(response.packet)
         if response.entry is not None:
-            flight.entry, flight.reply, flight.state = response.entry, response.reply, "RELATED"
+            state = "RELATED" if response.packet.inner is not None else "ESTABLISHED"
+            flight.entry, flight.reply, flight.state = response.entry, response.reply, state
         back = Walk(self._network, live=self.live, chance=self.chance, depth=self.depth + 1, forks=self._forks)
         # The answer is there to be read before the sender's socket hears of it.
         outcome = back.run(response.host, flight, record=record)
@@ -370,6 +373,10 @@ class Walk:
             inner=flight.packet(),
         )
         self.response = Response(self.host, packet, flight.entry, not flight.reply, delay)
+
+    def answer(self, packet: Packet, about: Flight) -> None:
+        """This host answers in somebody's name, as a part of the connection that the packet belongs to."""
+        self.response = Response(self.host, packet, about.entry, not about.reply)
 
     def _note_route(self, host: Host, flight: Flight, route: Route) -> None:
         if route.kind == "local":
