@@ -4,7 +4,7 @@ Sources: apimachinery `pkg/runtime` (DeepCopyJSONValue), `pkg/apis/meta/v1/contr
 client-go `tools/cache/store.go` (MetaNamespaceKeyFunc).
 """
 
-from __future__ import annotations
+# No `from __future__ import annotations`: a function below has that name.
 
 from typing import Any, TypeVar
 
@@ -74,7 +74,7 @@ def labels(obj: Object) -> dict[str, str]:
     return (obj.get("metadata") or {}).get("labels") or {}
 
 
-def annotations(obj: Object) -> dict[str, str]:  # type: ignore[no-redef]
+def annotations(obj: Object) -> dict[str, str]:
     return (obj.get("metadata") or {}).get("annotations") or {}
 
 
