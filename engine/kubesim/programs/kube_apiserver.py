@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from urllib.parse import parse_qsl, urlsplit
 
 from kubesim.http import Request, Response, Stream, User
-from kubesim.programs import authority, disks, http, klog, tls
+from kubesim.programs import authority, disks, http, klog, tls, tokens
 from kubesim.programs.image import Image, Process
 from kubesim.world import Cancelled, Future, World
 
@@ -107,7 +107,7 @@ class ApiServerProgram:
         header = request.header("authorization")
         scheme, _, token = header.partition(" ")
         if scheme.lower() == "bearer":
-            return self.process.cluster.api.authenticate(token.strip())
+            return tokens.user(self.process.world, token.strip())
         shown = request.tls.client if request.tls else None
         if shown is not None:
             fields = [part.strip().partition("=") for part in shown.subject.split(",")]
