@@ -12,7 +12,7 @@ A client works in steps, because curl shows them: `Client.send`, then `Client.re
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
@@ -179,10 +179,11 @@ class Style:
     """How Go's net/http answers when no handler did; other servers override what they do otherwise.
 
     `headers` are the ones that it adds to each response; `idle` is for how many seconds it keeps a connection
-    on which nothing comes, None for ever.
+    on which nothing comes, None for ever; `reasons` are its words for the statuses.
     """
 
     idle: float | None = None
+    reasons: Mapping[int, str] = REASONS
 
     def headers(self, now: float, response: Response) -> Headers:
         return [("Date", date(now))]
@@ -346,7 +347,7 @@ class Server:
             headers.append(("Content-Length", str(len(response.body))))
         if response.close:
             headers.append(("Connection", "close"))
-        reason = response.reason or REASONS.get(response.status, "")
+        reason = response.reason or self.style.reasons.get(response.status, "")
         out = state.send(h11.Response(status_code=response.status, headers=headers, reason=reason.encode()))
         sent = 0
         if method != "HEAD" and not empty:

@@ -80,6 +80,11 @@ class Style(http.Style):
     """nginx's own pages and headers."""
 
     idle = 75.0  # keepalive_timeout's default
+    # src/http/ngx_http_header_filter_module.c
+    reasons = http.REASONS | {
+        302: "Moved Temporarily", 405: "Not Allowed", 408: "Request Time-out", 416: "Requested Range Not Satisfiable",
+        503: "Service Temporarily Unavailable", 504: "Gateway Time-out",
+    }  # fmt: skip
 
     def __init__(self, release: str) -> None:
         self.release = release
@@ -90,7 +95,7 @@ class Style(http.Style):
 
     def page(self, status: int, heading: str = "") -> http.Response:
         """The built-in page for a status (src/http/ngx_http_special_response.c)."""
-        title = heading or f"{status} {http.REASONS[status]}"
+        title = heading or ("302 Found" if status == 302 else f"{status} {self.reasons[status]}")
         body = (
             f"<html>\r\n<head><title>{title}</title></head>\r\n<body>\r\n<center><h1>{title}</h1></center>\r\n"
             f"<hr><center>nginx/{self.release}</center>\r\n</body>\r\n</html>\r\n"
