@@ -1,6 +1,6 @@
-"""What kube-proxy does to a node's kernel: the ways of iptables, iptables-save and iptables-restore.
+"""What kube-proxy does to a node's kernel, other than writing its rules: jumps, chains, canaries, stale connections.
 
-Upstream: pkg/util/iptables (EnsureChain, EnsureRule, GetChainsFromTable, Monitor).
+Upstream: pkg/util/iptables (EnsureChain, EnsureRule, Monitor), pkg/proxy/conntrack/cleanup.go.
 """
 
 from __future__ import annotations
@@ -8,9 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from kubesim.net import rules
+from kubesim.net.netfilter import CommandError
 from kubesim.proxy.iptables import Jump
+from kubesim.proxy.state import State
 
 if TYPE_CHECKING:
+    from kubesim.net.conntrack import Conntrack
     from kubesim.net.netfilter import Netfilter
 
 CANARY = "KUBE-PROXY-CANARY"
@@ -25,30 +29,33 @@ class Iptables:
         self._netfilter = netfilter
 
     def restore(self, text: str) -> None:
-        """`iptables-restore --noflush --counters`.  Raises what the rules' reader raises."""
-        self._netfilter.restore(text)
+        """`iptables-restore --noflush --counters`.  LearnerError when the kernel does not take it."""
+        self._netfilter.restore(text, counters=True)
 
     def chains(self, table: str) -> list[str]:
         """The chains of a table, built-in ones too."""
-        lines = self._netfilter.save(table).splitlines()
-        return [line[1:].split(" ", 1)[0] for line in lines if line.startswith(":")]
+        return list(self._netfilter.table(table).chains)
 
     def ensure(self, chains: Iterable[tuple[str, str]], jumps: Sequence[Jump] = ()) -> None:
-        """Make the chains that are missing, and insert each jump that is, at the head of its chain."""
-        wanted: dict[str, dict[str, None]] = {}
-        for table, chain in (*chains, *((jump.table, jump.chain) for jump in jumps)):
-            wanted.setdefault(table, {})[chain] = None
-        for table, names in wanted.items():
-            saved = set(self._netfilter.save(table).splitlines())
-            there = {line[1:].split(" ", 1)[0] for line in saved if line.startswith(":")}
-            lines = [f":{chain} - [0:0]" for chain in names if chain not in there]
-            lines += [
-                f"-I {jump.source} {jump.rule}"
-                for jump in jumps
-                if jump.table == table and f"-A {jump.source} {jump.rule}" not in saved
-            ]
-            if lines:
-                self._netfilter.restore("\n".join([f"*{table}", *lines, "COMMIT\n"]))
+        """`iptables -N` what chain is missing, and `iptables -I` what jump is."""
+        for name, chain in (*chains, *((jump.table, jump.chain) for jump in jumps)):
+            table = self._netfilter.table(name)
+            if chain not in table.chains:
+                table.new_chain(chain)
+                table.done()
+        for jump in jumps:
+            table = self._netfilter.table(jump.table)
+            rule = rules.parse_line(jump.rule, ipv6=self._netfilter.ipv6)
+            try:
+                table.find(jump.source, rule)
+            except CommandError:
+                table.insert(jump.source, 1, rule)
+                table.done()
+
+    def ensure_counters(self, names: Iterable[str]) -> None:
+        """`nfacct add` those that are missing."""
+        for name in sorted(names):
+            self._netfilter.nfacct.setdefault(name, (0, 0))
 
     def set_canaries(self) -> None:
         """Chains that exist to be missed when somebody flushes the tables (`iptables -X`, a firewall's reload)."""
@@ -57,3 +64,29 @@ class Iptables:
     def canary_lives(self) -> bool:
         """Only mangle's is looked at: `iptables -t nat -F` goes unnoticed until the next sync."""
         return CANARY in self.chains(CANARY_TABLES[0])
+
+
+def forget_stale(conntrack: Conntrack, state: State) -> int:
+    """Delete the UDP connections to Services that go to no endpoint that serves: UDP has no end that would be seen, so a
+    client that keeps its port would be sent there for ever.  Returns how many there were (conntrack.CleanStaleEntries)."""
+    by_address: dict[tuple[str, int], set[tuple[str, int]]] = {}
+    by_node_port: dict[int, set[tuple[str, int]]] = {}
+    for name, service in state.services.items():
+        if service.protocol != "udp":
+            continue
+        # Also one that is terminating may go on serving those that it serves.
+        serving = {(each.address, each.port) for each in state.endpoints.get(name, ()) if each.serving}
+        for address in (service.cluster_ip, *service.external_ips, *service.load_balancer_ips):
+            by_address[address, service.port] = serving
+        if service.node_port:
+            by_node_port[service.node_port] = serving
+    deleted = 0
+    for entry in conntrack.entries():
+        to = entry.original
+        if to.protocol != "udp":
+            continue
+        endpoints = by_address.get((to.dst, to.dport), by_node_port.get(to.dport))
+        if endpoints is not None and (entry.reply.src, entry.reply.sport) not in endpoints:
+            conntrack.delete(entry)
+            deleted += 1
+    return deleted

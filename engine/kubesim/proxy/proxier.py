@@ -23,7 +23,7 @@ from typing import Any
 from kubesim.client import Client, Object, Subscription
 from kubesim.errors import LearnerError, NotSimulated
 from kubesim.machine import Machine
-from kubesim.proxy import addresses, health, iptables, legacy, settings, topology
+from kubesim.proxy import addresses, health, iptables, kernel, legacy, settings, topology
 from kubesim.proxy.addresses import NodePortAddresses
 from kubesim.proxy.config import Config
 from kubesim.proxy.kernel import Iptables
@@ -31,7 +31,7 @@ from kubesim.proxy.messages import Messages
 from kubesim.proxy.model import PortName, ServiceName
 from kubesim.proxy.runner import BoundedFrequencyRunner
 from kubesim.proxy.settings import LocalDetector, Settings
-from kubesim.proxy.state import State
+from kubesim.proxy.state import Changes, State
 from kubesim.world import Timer, World
 
 # proxyutil.FullSyncPeriod: however rarely things change, all is written again after an hour.
@@ -46,39 +46,42 @@ MODES = ("", "iptables", "ipvs", "nftables")
 class Family:
     """The rules of one IP family."""
 
-    def __init__(self, world: World, state: State, renderer: iptables.Renderer, kernel: Iptables, config: Config) -> None:
+    def __init__(self, world: World, state: State, renderer: iptables.Renderer, tables: Iptables, config: Config) -> None:
         self.state = state
         self.renderer = renderer
-        self.kernel = kernel
+        self.tables = tables
         self.partial = not isinstance(renderer, legacy.Renderer)
         self._world = world
         self._sync_period = config.sync_period
         self._last_full = world.now
-        self._last_sweep = world.now
+        self._last_sweep = float("-inf")
         self.needs_full = True
         self.full_syncs = 0
         self.partial_syncs = 0
 
-    def sync(self) -> None:
-        """Write what has changed.  Raises LearnerError when the kernel would not have it; then the next one is full."""
+    def sync(self) -> Changes:
+        """Write what has changed, and say what that was.  LearnerError when the kernel would not have it; then the next
+        sync is full."""
         now = self._world.now
         full = self.needs_full or not self.partial or now - self._last_full > FULL_SYNC_PERIOD
         changes = self.state.checkout()
         self.needs_full = True
         if full:
-            self.kernel.ensure(self.renderer.ensured_chains, self.renderer.jumps)
+            self.tables.ensure(self.renderer.ensured_chains, self.renderer.jumps)
+            self.tables.ensure_counters(self.renderer.options.counters)
         existing: list[str] = []
         large = self.state.endpoint_count() > iptables.LARGE_CLUSTER_ENDPOINTS
         if not large or now - self._last_sweep > self._sync_period:
-            existing = self.kernel.chains("nat")
+            existing = self.tables.chains("nat")
             self._last_sweep = now
-        self.kernel.restore(self.renderer.sync(self.state, None if full else changes.services, existing))
+        self.tables.restore(self.renderer.sync(self.state, None if full else changes.services, existing))
         self.needs_full = False
         if full:
             self._last_full = now
             self.full_syncs += 1
         else:
             self.partial_syncs += 1
+        return changes
 
 
 class KubeProxy:
@@ -141,7 +144,7 @@ class KubeProxy:
             runner.now()
         if self.minor >= 18:
             for each in self.families:
-                each.kernel.set_canaries()
+                each.tables.set_canaries()
             self._monitor = self.world.call_later(self.config.sync_period, self._look_for_canaries, background=True)
 
     def stop(self) -> None:
@@ -211,8 +214,8 @@ class KubeProxy:
             counters=counters,
             topology_labels=self._labels,
         )
-        kernel = Iptables(host.netfilter6 if ipv6 else host.netfilter)
-        each = Family(self.world, State(family, self.node_name), legacy.renderer(options, self.minor), kernel, config)
+        tables = Iptables(host.netfilter6 if ipv6 else host.netfilter)
+        each = Family(self.world, State(family, self.node_name), legacy.renderer(options, self.minor), tables, config)
         self.families.append(each)
         self._runners.append(
             BoundedFrequencyRunner(
@@ -309,12 +312,14 @@ class KubeProxy:
             if own != options.node_addresses:
                 family.renderer.options = replace(options, node_addresses=own)
         try:
-            family.sync()
+            changes = family.sync()
         except LearnerError as error:
             self.messages.restore_failed(options.family, error.message, self.config.sync_period)
             return False
         self.health.updated()
         self._serve_health_checks()
+        if changes.udp:
+            kernel.forget_stale(self.machine.net.conntrack, family.state)
         if self.minor < 23:
             self._hold_node_ports()
         return True
@@ -322,10 +327,10 @@ class KubeProxy:
     def _look_for_canaries(self) -> None:
         """iptables.Monitor: a lost canary means that all was flushed, so all is written again."""
         for each, runner in zip(self.families, self._runners, strict=True):
-            if not each.kernel.canary_lives():
+            if not each.tables.canary_lives():
                 each.needs_full = True
                 runner.now()
-                each.kernel.set_canaries()
+                each.tables.set_canaries()
         self._monitor = self.world.call_later(self.config.sync_period, self._look_for_canaries, background=True)
 
     def _hold_node_ports(self) -> None:
