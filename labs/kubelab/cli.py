@@ -63,11 +63,12 @@ def start(folder: str, jupyter: tuple[str, ...]) -> None:
     command = [
         *(sys.executable, "-m", "jupyter", "lab", f"--ServerApp.root_dir={here}"),
         f"--LabApp.default_url=/lab/tree/{copies[0].name}",
-        # Nothing leaves this computer: no look-up of news, updates or extensions.
+        # Nothing leaves this computer: no look-up of updates or extensions (and of news: see kubelab/jupyter).
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
-        "--LabApp.news_url=None",
         "--LabApp.extension_manager=readonly",
     ]
+    paths = [str(folders.HERE / "jupyter"), *filter(None, [os.environ.get("JUPYTER_CONFIG_PATH")])]
+    os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(paths)
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         command.append("--allow-root")
     click.echo(f"Your notebooks are in {here}")

@@ -202,8 +202,11 @@ def check_card(result: Result) -> str:
     tone = "pass" if result.passed else "fail"
     sign = "✓" if result.passed else "✗"
     parts = [
-        f'<h4><span class="kw-{tone}-text">{sign} {escape(result.title)}</span>'
-        f'<span class="kw-points">{result.points:g} of {result.max:g} points</span></h4>',
+        figures.heading(
+            f'<span class="kw-{tone}-text">{sign} {escape(result.title)}</span>'
+            f'<span class="kw-points">{result.points:g} of {result.max:g} points</span>',
+            4,
+        ),
         f'<p class="kw-message">{escape(result.message)}</p>',
     ]
     if result.explanation:

@@ -20,6 +20,12 @@ def new_id(kind: str, content: str) -> str:
     return f"kw_{kind}_{hashlib.sha256(content.encode()).hexdigest()[:6]}_{next(_COUNTER)}"
 
 
+def heading(html: str, level: int) -> str:
+    """A heading that is one for a screen reader and none for JupyterLab, which would put an anchor into a real one, and the
+    heading into the notebook's table of contents."""
+    return f'<p class="kw-heading{level}" role="heading" aria-level="{level}">{html}</p>'
+
+
 def rule_html(rule: str) -> str:
     """A rule's text as HTML, breakable before each match only, with its target emphasised."""
     parts = re.split(r" (?=-m |-[jg] |--dport )", rule)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from kubelab import checks, display, folders, magics, spec
+from kubelab import checks, display, figures, folders, magics, spec
 from kubelab.pictures import cluster_map
 from kubesim.errors import LearnerError
 
@@ -194,7 +194,7 @@ class Lab:
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> display.Bundle:
         teaches = "".join(f"<li>· {escape(each)}</li>" for each in self.spec.teaches)
         body = (
-            f"<h3>{escape(self.spec.title)}</h3><p>{escape(self.spec.summary)}</p>"
+            f"{figures.heading(escape(self.spec.title), 3)}<p>{escape(self.spec.summary)}</p>"
             f'<p class="kw-soft">About <b>{self.spec.minutes} minutes</b> · {escape(self.port.title)}, '
             f"seed {self.spec.seed} · nothing leaves this computer</p><ul>{teaches}</ul>"
         )
@@ -242,8 +242,8 @@ class Progress:
             for task, state, points in self._rows()
         )
         body = (
-            f'<h4>Progress<span class="kw-points">{said}</span></h4>'
-            f'<progress max="{self.max:g}" value="{self.points:g}" aria-label="{said}"></progress>'
+            figures.heading(f'Progress<span class="kw-points">{said}</span>', 4)
+            + f'<progress max="{self.max:g}" value="{self.points:g}" aria-label="{said}"></progress>'
             f"<table><thead><tr><th>state</th><th>task</th><th>points</th></tr></thead><tbody>{rows}</tbody></table>"
         )
         return {"text/plain": str(self), "text/html": display.card(body, "kw-card")}

@@ -5,10 +5,13 @@ SVG is drawn by Graphviz: the `dot` program where there is one, else the pygraph
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import shutil
 import subprocess
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 
 from kubesim.errors import LearnerError
 from kubesim.net import dot, render
@@ -46,5 +49,22 @@ def svg(source: str) -> str:
         raise LearnerError(
             "no Graphviz here to draw with", "Install it: pip install pygraphviz, or: sudo apt-get install graphviz"
         ) from None
-    drawn = pygraphviz.AGraph(string=source).draw(format="svg", prog="dot")
+    with _quiet():
+        drawn = pygraphviz.AGraph(string=source).draw(format="svg", prog="dot")
     return drawn.decode() if isinstance(drawn, bytes) else str(drawn)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Nothing on the process' stderr meanwhile: the fontconfig that pygraphviz brings complains, from C, of what newer systems
+    configure."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

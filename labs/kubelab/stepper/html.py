@@ -34,7 +34,7 @@ def render(trace: Trace, title: str = "") -> str:
         f"<style>{_style(me, scenes, hosts)}</style>",
         f'<input type="checkbox" class="kw-predict" id="{me}_p"><label class="kw-mode" for="{me}_p">Let me predict</label>',
         *(_dot(me, number, scene, scenes) for number, scene in enumerate(scenes)),
-        f'<div class="kw-head"><h4>{escape(title)}</h4>',
+        f'<div class="kw-head">{figures.heading(escape(title), 4)}',
         f'<span class="kw-verdict {tone}">{escape(words.headline(trace))}</span></div>',
         f'<p class="kw-explain">{escape(words.explain(trace))}</p>',
         _rail(me, trace, scenes, hosts),

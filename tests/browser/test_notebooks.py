@@ -1,0 +1,302 @@
+"""Every notebook in a real browser: JupyterLab, Run All, both themes, and no request that leaves this computer."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from kubelab import folders
+
+playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
+
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
+# A notebook takes seconds; a machine that does other work beside takes longer.
+SECONDS = 120
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: sudo apt-get install chromium"),
+    pytest.mark.xdist_group("browser"),
+]
+
+
+@pytest.fixture(scope="module")
+def lab_server(root, tmp_path_factory):
+    """JupyterLab with scratch settings on a free port of 127.0.0.1; gives its URL."""
+    here = tmp_path_factory.mktemp("lab")
+    notebooks = here / "notebooks"
+    notebooks.mkdir()
+    for name in folders.names():
+        shutil.copy(root / "course" / "source" / name / f"{name}.ipynb", notebooks)
+    settings = here / "settings" / "@jupyterlab" / "notebook-extension"
+    settings.mkdir(parents=True)
+    # All cells stand in the page at once, so that one screenshot holds them.
+    (settings / "tracker.jupyterlab-settings").write_text('{"windowingMode": "none"}', encoding="utf-8")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    env = {
+        **os.environ,
+        "JUPYTER_CONFIG_DIR": str(here / "config"),
+        "JUPYTER_CONFIG_PATH": str(folders.HERE / "jupyter"),
+        "JUPYTER_DATA_DIR": str(here / "data"),
+        "JUPYTERLAB_SETTINGS_DIR": str(here / "settings"),
+        "JUPYTERLAB_WORKSPACES_DIR": str(here / "workspaces"),
+        "IPYTHONDIR": str(here / "ipython"),
+    }
+    with (here / "log").open("w") as log:
+        server = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "jupyter", "lab", "--no-browser", "--allow-root", "--expose-app-in-browser"),
+                *(f"--ServerApp.root_dir={notebooks}", f"--ServerApp.port={port}", "--ServerApp.port_retries=0"),
+                *("--ServerApp.ip=127.0.0.1", "--IdentityProvider.token="),
+                *(
+                    "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+                    "--LabApp.extension_manager=readonly",
+                ),
+            ],
+            env=env,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        url = f"http://127.0.0.1:{port}"
+        try:
+            _wait_for(f"{url}/api/status", server, here / "log")
+            yield url
+        finally:
+            server.terminate()
+            server.wait(30)
+
+
+def _wait_for(url, server, log):
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        if server.poll() is not None:
+            break
+        try:
+            opener.open(url, timeout=2).close()
+        except OSError:
+            time.sleep(0.1)
+        else:
+            return
+    pytest.fail(f"JupyterLab did not start:\n{log.read_text()}")
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with playwright.sync_playwright() as engine:
+        chromium = engine.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser):
+    """A page that may talk to 127.0.0.1 only; `page.left` are the requests that would have gone elsewhere."""
+    context = browser.new_context(viewport={"width": 1180, "height": 1000})
+    page = context.new_page()
+    page.left = []
+
+    def guard(route):
+        url = urlsplit(route.request.url)
+        if url.scheme in ("http", "https", "ws", "wss") and url.hostname != "127.0.0.1":
+            page.left.append(route.request.url)
+            route.abort()
+        else:
+            route.continue_()
+
+    page.route("**/*", guard)
+    yield page
+    context.close()
+
+
+RUN_ALL = """async () => {
+    const widget = jupyterapp.shell.currentWidget;
+    await widget.context.ready;
+    await widget.sessionContext.ready;
+    await widget.sessionContext.session.kernel.info;
+    await jupyterapp.commands.execute("notebook:run-all-cells");
+}"""
+
+OUTPUTS = """() => {
+    const cells = jupyterapp.shell.currentWidget.content.model.cells;
+    const found = [];
+    for (let i = 0; i < cells.length; i++) {
+        const cell = cells.get(i).toJSON();
+        if (cell.cell_type === "code") found.push({source: cell.source, outputs: cell.outputs, count: cell.execution_count});
+    }
+    return found;
+}"""
+
+
+def open_notebook(page, url, name):
+    page.goto(f"{url}/lab/tree/{name}.ipynb?reset")
+    page.wait_for_function(
+        "() => window.jupyterapp?.shell?.currentWidget?.context !== undefined", timeout=SECONDS * 1000
+    )
+    page.evaluate("() => jupyterapp.commands.execute('application:toggle-left-area').catch(() => 0)")
+
+
+def run_all(page):
+    page.evaluate(RUN_ALL)
+    page.wait_for_function(
+        f"() => ({OUTPUTS})().every((cell) => cell.count !== null || cell.source === '')", timeout=SECONDS * 1000
+    )
+    # Pictures and widgets are drawn after their output has arrived.
+    page.wait_for_timeout(500)
+    return page.evaluate(OUTPUTS)
+
+
+def photograph(page, root, name, theme):
+    """One picture of the whole notebook in a theme."""
+    page.evaluate("(theme) => jupyterapp.commands.execute('apputils:change-theme', {theme})", THEMES[theme])
+    page.wait_for_function(
+        "(name) => document.body.dataset.jpThemeName === name && getComputedStyle(document.body).opacity === '1'",
+        arg=THEMES[theme],
+        timeout=SECONDS * 1000,
+    )
+    height = page.evaluate(
+        "() => [...document.querySelectorAll('.jp-Notebook .jp-Cell')].reduce((sum, each) => sum + each.offsetHeight + 8, 0)"
+    )
+    page.set_viewport_size({"width": 1180, "height": min(height + 220, 16000)})
+    page.wait_for_timeout(700)
+    artifacts = Path(root) / "artifacts"
+    artifacts.mkdir(exist_ok=True)
+    page.screenshot(path=artifacts / f"{name}-{theme}.png")
+
+
+CONTRAST = """(selector) => {
+    const channel = (value) => { value /= 255; return value <= 0.03928 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4; };
+    const light = ([r, g, b]) => 0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b);
+    const canvas = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
+    const rgb = (colour, under) => {
+        canvas.fillStyle = under; canvas.fillRect(0, 0, 1, 1);
+        canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1);
+        return [...canvas.getImageData(0, 0, 1, 1).data].slice(0, 3);
+    };
+    const ground = getComputedStyle(document.querySelector(".jp-Notebook")).backgroundColor;
+    let worst = {ratio: 99};
+    for (const element of document.querySelectorAll(selector)) {
+        if (!element.textContent.trim() || element.getClientRects().length === 0) continue;
+        const style = getComputedStyle(element);
+        const inSvg = element instanceof SVGElement;
+        let under = ground;
+        for (let each = element; each && !inSvg; each = each.parentElement) {
+            const colour = getComputedStyle(each).backgroundColor;
+            if (colour !== "rgba(0, 0, 0, 0)" && colour !== "transparent") { under = colour; break; }
+        }
+        const [a, b] = [light(rgb(inSvg ? style.fill : style.color, under)), light(rgb(under, ground))];
+        const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+        const colour = inSvg ? style.fill : style.color;
+        if (ratio < worst.ratio) worst = {ratio, colour, under, text: element.textContent.trim().slice(0, 60)};
+    }
+    return worst;
+}"""
+
+
+@pytest.mark.parametrize("name", folders.names())
+def test_a_notebook_runs_and_can_be_read_in_both_themes(lab_server, page, root, name):
+    open_notebook(page, lab_server, name)
+    cells = run_all(page)
+    failed = [out for cell in cells for out in cell["outputs"] if out["output_type"] == "error"]
+    assert failed == []
+    shown = [cell for cell in cells if cell["outputs"]]
+    assert len(shown) > len(cells) / 2
+    assert page.locator(".jp-RenderedHTMLCommon svg[role=img], .jp-OutputArea svg[role=img]").count() > 0
+    assert page.locator(".kw input.kw-dot").count() > 0
+    for theme in THEMES:
+        photograph(page, root, name, theme)
+        # WCAG 2.2, 1.4.3: 4.5 to 1 for text.
+        worst = page.evaluate(
+            CONTRAST, ".kw *:not(:has(*)), .kw-card *:not(:has(*)), .kw-term *:not(:has(*)), .kw-figure text"
+        )
+        assert worst["ratio"] >= 4.5, (theme, worst)
+    assert page.left == []
+
+
+def test_the_stepper_walks_by_keyboard_and_tells_the_kernel(lab_server, page):
+    name = folders.names()[0]
+    open_notebook(page, lab_server, name)
+    run_all(page)
+    stepper = page.locator(".kw").first
+    stepper.scroll_into_view_if_needed()
+    dots = stepper.locator("input.kw-dot")
+    assert dots.first.is_checked()
+    dots.first.focus()
+    page.keyboard.press("ArrowRight")
+    assert dots.nth(1).is_checked()
+    assert stepper.locator(".kw-s1").is_visible()
+    assert not stepper.locator(".kw-s0").is_visible()
+    assert stepper.locator("[aria-live]").text_content().startswith("Step 2 of")
+    page.keyboard.press("End")
+    assert dots.last.is_checked()
+    page.keyboard.press("Home")
+    stepper.locator(".kw-s0 .kw-nav label", has_text="Next").click()
+    assert dots.nth(1).is_checked()
+
+
+def test_predict_mode_asks_before_it_shows(lab_server, page):
+    name = folders.names()[0]
+    open_notebook(page, lab_server, name)
+    run_all(page)
+    stepper = page.locator(".kw").first
+    stepper.scroll_into_view_if_needed()
+    stepper.locator("input.kw-predict").check()
+    scene = stepper.locator(".kw-s0")
+    assert scene.locator(".kw-ask").is_visible()
+    assert not scene.locator("div.kw-answer").is_visible()
+    scene.locator("label.kw-reveal-label").click()
+    assert scene.locator("div.kw-answer").is_visible()
+    assert not scene.locator(".kw-ask").is_visible()
+
+
+def test_the_stepper_steps_with_scripts_off(browser, root, tmp_path):
+    """As in nbgrader's feedback: the very markup that the notebook holds, in a page without JavaScript."""
+    import lab_pages
+
+    page_file = tmp_path / "page.html"
+    page_file.write_text(lab_pages.stepper_page(), encoding="utf-8")
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(page_file.as_uri())
+    stepper = page.locator(".kw")
+    stepper.locator(".kw-s0 .kw-nav label", has_text="Next").click()
+    assert stepper.locator(".kw-s1").is_visible()
+    stepper.locator("input.kw-dot").nth(1).press("ArrowRight")
+    assert stepper.locator(".kw-s2").is_visible()
+    context.close()
+
+
+def test_print_lists_every_moment(browser, tmp_path):
+    import lab_pages
+
+    page_file = tmp_path / "page.html"
+    page_file.write_text(lab_pages.stepper_page(), encoding="utf-8")
+    context = browser.new_context()
+    page = context.new_page()
+    page.goto(page_file.as_uri())
+    page.emulate_media(media="print")
+    scenes = page.locator(".kw-scene")
+    assert scenes.count() > 5
+    assert all(scenes.nth(each).is_visible() for each in range(scenes.count()))
+    context.close()
