@@ -155,9 +155,11 @@ def test_specifications_as_iptables_prints_them(namespace, table):
 @pytest.mark.parametrize("name", ["iptables-generated", "iptables-upstream"])
 def test_kube_proxys_rules_come_back_as_the_kernel_gives_them(namespace, shared, name):
     cases = json.loads((shared / "golden/proxy" / f"{name}.json").read_text())["cases"]
+    # A partial sync's rules jump to chains that it does not repeat.
+    cases = [case for case in cases if case.get("full_sync", True)]
     compared = 0
     for case in cases[:: len(cases) // 12]:
-        text = case["expected_rules"] or case["real_output"]["restore_input"]
+        text = case.get("real_output", {}).get("restore_input") or case["expected_rules"]
         family = "6" if case["config"]["ipFamily"] == "IPv6" else ""
         # Counters by name need a kernel module that few have; they are compared from the recorded cluster.
         text = re.sub(r"-m nfacct --nfacct-name \S+ ", "", text)

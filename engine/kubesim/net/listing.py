@@ -115,7 +115,7 @@ class _Printer:
         rule = item.rule
         words = f"{position:<4} " if self._line_numbers else ""
         if self._verbose:
-            words += f"{self._count(item.packets, 8)} {self._count(item.bytes, 10)} "
+            words += f"{self._count(item.packets, 8)} {self._count(item.bytes, 8)} "
         protocol = rule.protocol.value if rule.protocol is not None else "all"
         name = rule.target_name if rule.target is None else rule.target.listed or rule.target_name
         words += f"{name:<9} {_not(rule.protocol)}{protocol:<4} {'  ' if self._ipv6 else '--'} "

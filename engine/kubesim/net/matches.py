@@ -41,12 +41,13 @@ def _list_ports(given: dict[str, Given], numeric: bool) -> list[str]:
         if name in given:
             inverted, value = given[name]
             not_sign = "!" if inverted else ""
-            if ":" in value:
-                words.append(f"{short}s:{not_sign}{value}")
-            else:
-                shown = value if numeric else SERVICE_NAMES.get(int(value), value)
-                words.append(f"{short}:{not_sign}{shown}")
+            words.append(f"{short}{'s' if ':' in value else ''}:{not_sign}{value if numeric else _named(value)}")
     return words
+
+
+def _named(ports: str) -> str:
+    """A saved range of ports with the names that /etc/services has."""
+    return ":".join(SERVICE_NAMES.get(int(each), each) for each in ports.split(":"))
 
 
 class Ports(Match):
@@ -120,7 +121,8 @@ class Tcp(Ports):
         given = self.given.get("tcp-flags")
         if given is not None:
             mask, wanted = (_flag_number(names) for names in given.value.split())
-            words += f" flags:{'!' if given.inverted else ''}0x{mask:02X}/0x{wanted:02X}"
+            shown = f"0x{mask:02X}/0x{wanted:02X}" if numeric else given.value.replace(" ", "/")
+            words += f" flags:{'!' if given.inverted else ''}{shown}"
         return words
 
 
@@ -174,7 +176,11 @@ class Multiport(Match):
             yield test, words
 
     def list(self, numeric: bool) -> str:
-        return "multiport " + " ".join(f"{name} {'! ' if g.inverted else ''}{g.value}" for name, g in self.given.items())
+        words = ["multiport"]
+        for name, given in self.given.items():
+            shown = given.value if numeric else ",".join(_named(each) for each in given.value.split(","))
+            words.append(f"{name} {'! ' if given.inverted else ''}{shown}")
+        return " ".join(words)
 
 
 # ICMP type (and code) by the names that iptables takes, and as this engine's packets carry them.

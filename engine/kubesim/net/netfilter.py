@@ -57,6 +57,8 @@ class Table:
         self.tracked = 0
         self._netfilter = netfilter
         self._undo: list[Callable[[], None]] = []
+        # There is a loop somewhere that no packet can come to.
+        self._looped = False
 
     # -- taking back --------------------------------------------------------------------------------------------
 
@@ -234,23 +236,25 @@ class Table:
             raise UsageError(f"Chain '{target}' does not exist")
         if jump.policy is not None:
             raise InvalidRule("Invalid argument")
-        if chain.policy is None and self._reaches(jump, chain):
-            raise InvalidRule("Too many links")
+        self._check_loop(chain, jump)
         return Item(rule, jump)
 
-    def _check_hook(self, chain: Chain, rule: Rule) -> None:
-        if chain.policy is None:
-            return
-        for side, unfit, option in (("out_if", ("PREROUTING", "INPUT"), "-o"), ("in_if", ("POSTROUTING", "OUTPUT"), "-i")):
-            if getattr(rule, side) is not None and chain.name in unfit:
-                raise UsageError(f"Can't use {option} with {chain.name}\n")
-        if chain.name in _UNFIT.get(rule.target_name, ()):
-            raise InvalidRule("Invalid argument")
+    def _check_loop(self, chain: Chain, jump: Chain) -> None:
+        # The kernel forbids a loop only where a packet can come to it.
+        if chain.policy is None and _reaches(jump, chain):
+            if any(_reaches(each, chain) for each in self._own()):
+                raise InvalidRule("Too many links")
+            self._looped = True
+        elif self._looped and _loops(jump, ()) and any(_reaches(each, chain) for each in self._own()):
+            raise InvalidRule("Too many links")
 
-    def _reaches(self, start: Chain, goal: Chain) -> bool:
-        if start is goal:
-            return True
-        return any(item.chain is not None and self._reaches(item.chain, goal) for item in start.items)
+    def _own(self) -> list[Chain]:
+        return [self.chains[name] for name in TABLES[self.name]]
+
+    def _check_hook(self, chain: Chain, rule: Rule) -> None:
+        check_interfaces(chain.name, rule)
+        if chain.policy is not None and chain.name in _UNFIT.get(rule.target_name, ()):
+            raise InvalidRule("Invalid argument")
 
     def _put(self, chain: Chain, position: int, item: Item) -> None:
         chain.items.insert(position, item)
@@ -270,6 +274,29 @@ class Table:
     def _changed(self, chain: Chain) -> None:
         chain.changed()
         self._netfilter.changed()
+
+
+def check_interfaces(chain: str, rule: Rule) -> None:
+    """Raise `UsageError` for an interface that a packet cannot have yet, or no longer, at that hook."""
+    for side, unfit, option in (("out_if", ("PREROUTING", "INPUT"), "-o"), ("in_if", ("POSTROUTING", "OUTPUT"), "-i")):
+        if getattr(rule, side) is not None and chain in unfit:
+            raise UsageError(f"Can't use {option} with {chain}\n")
+
+
+def _reaches(start: Chain, goal: Chain, seen: frozenset[Chain] = frozenset()) -> bool:
+    """Whether a packet in `start` can come to `goal`."""
+    if start is goal:
+        return True
+    seen |= {start}
+    return any(
+        item.chain is not None and item.chain not in seen and _reaches(item.chain, goal, seen) for item in start.items
+    )
+
+
+def _loops(chain: Chain, above: tuple[Chain, ...]) -> bool:
+    if chain in above:
+        return True
+    return any(item.chain is not None and _loops(item.chain, (*above, chain)) for item in chain.items)
 
 
 # Targets that make no sense at some hooks (each extension's `hooks` in the kernel).

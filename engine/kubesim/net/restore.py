@@ -97,7 +97,9 @@ class _Restore:
         name, _, rest = rest.strip().partition(" ")
         command = _LONG.get(command, command)
         if command == "-A":
-            self._batch.append((number, command, name, rules.parse_line(rest.strip(), ipv6=self._onto.ipv6), count))
+            rule = rules.parse_line(rest.strip(), ipv6=self._onto.ipv6)
+            netfilter.check_interfaces(name, rule)
+            self._batch.append((number, command, name, rule, count))
             return
         if command not in _SHORT:
             if command.startswith("-"):

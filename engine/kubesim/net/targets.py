@@ -244,11 +244,13 @@ class Connmark(Target):
         super().take(name, values, inverted)
         if name == "set-mark":
             self.given = {"set-xmark": self.given[name]}
-        if name in ("save-mark", "restore-mark"):
+
+    def check(self, rule: Rule) -> None:
+        if "set-xmark" not in self.given:
             for mask in ("nfmask", "ctmask"):
                 self.given.setdefault(mask, Given(False, "0xffffffff"))
 
-    def take_mask(self, name: str) -> int:
+    def _mask(self, name: str) -> int:
         return extension.number(self.given[name].value)
 
     def act(self, flight: Flight, walk: Walk) -> int:
@@ -259,9 +261,9 @@ class Connmark(Target):
             value, mask = extension.mark_and_mask("set-xmark")(self.given["set-xmark"].value)
             entry.mark = entry.mark & ~mask ^ value
         elif "save-mark" in self.given:
-            entry.mark = entry.mark & ~self.take_mask("ctmask") ^ (flight.mark & self.take_mask("nfmask"))
+            entry.mark = entry.mark & ~self._mask("ctmask") ^ (flight.mark & self._mask("nfmask"))
         else:
-            flight.mark = flight.mark & ~self.take_mask("nfmask") ^ (entry.mark & self.take_mask("ctmask"))
+            flight.mark = flight.mark & ~self._mask("nfmask") ^ (entry.mark & self._mask("ctmask"))
             flight.touch()
         return CONTINUE
 
@@ -341,11 +343,12 @@ class Reject(Target):
         return f"reject-with {self.given['reject-with'].value}"
 
 
-_LEVELS = ("emerg", "alert", "crit", "err", "warning", "notice", "info", "debug")
+# As -L without -n names them (iptables, libxt_LOG.c).
+_LEVELS = ("emerg", "alert", "crit", "error", "warn", "notice", "info", "debug")
 
 
 def _level(word: str) -> str:
-    names = {**{name: index for index, name in enumerate(_LEVELS)}, "error": 3, "panic": 0, "warn": 4}
+    names = {**{name: index for index, name in enumerate(_LEVELS)}, "err": 3, "panic": 0, "warning": 4}
     number = names.get(word.lower(), int(word) if word.isdigit() else -1)
     if not 0 <= number < 8:
         raise UsageError(f'log-level "{word}" unknown')
@@ -393,8 +396,8 @@ class Log(Target):
         return "a line in the kernel's log"
 
     def list(self, numeric: bool) -> str:
-        level = f"level {self._number}" if numeric else f"level {_LEVELS[int(self._number)]}"
-        return f"LOG flags 0 {level}" + (f' prefix "{self._prefix}"' if self._prefix else "")
+        level = f"flags 0 level {self._number}" if numeric else f"level {_LEVELS[int(self._number)]}"
+        return f"LOG {level}" + (f' prefix "{self._prefix}"' if self._prefix else "")
 
 
 class Ct(Target):
