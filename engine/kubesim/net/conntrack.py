@@ -246,10 +246,11 @@ class Conntrack:
 
     def text(self, *, protocol: str = "", extended: bool = False) -> str:
         """`conntrack -L` (libnetfilter_conntrack, src/conntrack/snprintf_default.c); `extended` is `-o extended`."""
-        lines = [self._line(entry, extended) for entry in self.entries() if protocol in ("", entry.original.protocol)]
+        lines = [self.line(entry, extended=extended) for entry in self.entries() if protocol in ("", entry.original.protocol)]
         return "".join(f"{line}\n" for line in lines)
 
-    def _line(self, entry: Entry, extended: bool) -> str:
+    def line(self, entry: Entry, *, extended: bool = False) -> str:
+        """One entry of it."""
         original, reply = entry.original, entry.reply
         words = [f"{original.protocol:<8} {_NUMBERS[original.protocol]} {int(entry.expires - self._world.now)}"]
         if extended:
