@@ -22,6 +22,10 @@ class LearnerError(Exception):
     def __str__(self) -> str:
         return f"{self.message}\n{self.remedy}" if self.remedy else self.message
 
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows in place of a traceback."""
+        return str(self).splitlines()
+
 
 class NotSimulated(LearnerError):
     """A real system would do this; the embedded cluster does not, and says so by name."""

@@ -7,6 +7,7 @@ import re
 import tomllib
 
 import pytest
+
 from kubelab import course, folders, spec
 from kubesim.errors import LearnerError
 
