@@ -26,7 +26,9 @@ def why_not() -> str:
     if made.returncode:
         return "this kernel lets us make no network namespace"
     try:
-        works = subprocess.run(["ip", "netns", "exec", probe, "iptables", "-t", "nat", "-L"], capture_output=True, check=False)
+        works = subprocess.run(
+            ["ip", "netns", "exec", probe, "iptables", "-t", "nat", "-L"], capture_output=True, check=False
+        )
     finally:
         subprocess.run(["ip", "netns", "del", probe], check=False)
     return "" if works.returncode == 0 else "iptables does not work in a network namespace here"
@@ -43,7 +45,11 @@ class Namespace:
     def run(self, command: str, stdin: str = "", *, check: bool = True) -> subprocess.CompletedProcess[str]:
         """A command line inside, through sh."""
         done = subprocess.run(
-            ["ip", "netns", "exec", self.name, "sh", "-c", command], input=stdin, capture_output=True, text=True, check=False
+            ["ip", "netns", "exec", self.name, "sh", "-c", command],
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if check and done.returncode:
             raise AssertionError(f"{command}: {done.stderr}")

@@ -7,6 +7,7 @@ import re
 
 import namespaces
 import pytest
+
 from kubesim import net
 from kubesim.net import listing
 from kubesim.world import World

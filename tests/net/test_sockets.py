@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from kubesim import net
 
 
@@ -95,7 +96,11 @@ def test_when_a_pod_goes_its_peers_see_the_end(lab):
         return await client.recv()
 
     assert lab.world.run(story()) == b""
-    assert lab.get(lab.pods["a"], "10.244.2.2", 80) in ("No route to host", "Network is unreachable", "Connection timed out")
+    assert lab.get(lab.pods["a"], "10.244.2.2", 80) in (
+        "No route to host",
+        "Network is unreachable",
+        "Connection timed out",
+    )
 
 
 def test_a_reset_is_felt_by_both(lab):

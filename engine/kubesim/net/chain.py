@@ -136,7 +136,15 @@ def traverse(chain: Chain, flight: Flight, walk: Walk) -> int:
                 passed.tell(flight, walk, item.position)
             before = flight.packet()
             walk.note(
-                Kind.RULE, _effect(item, flight), chain.table, chain.name, _Placed(chain, rule), True, before, before, walk.drawn
+                Kind.RULE,
+                _effect(item, flight),
+                chain.table,
+                chain.name,
+                _Placed(chain, rule),
+                True,
+                before,
+                before,
+                walk.drawn,
             )
         else:
             applies = False

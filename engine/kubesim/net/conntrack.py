@@ -69,7 +69,18 @@ class Entry:
 
 # Linux, nf_conntrack_proto_tcp.c: tcp_conntracks.  For each direction and kind of segment, the next state by the present
 # one; IGNORE leaves the state, INVALID makes the packet INVALID.
-_STATES = ("NONE", "SYN_SENT", "SYN_RECV", "ESTABLISHED", "FIN_WAIT", "CLOSE_WAIT", "LAST_ACK", "TIME_WAIT", "CLOSE", "SYN_SENT2")
+_STATES = (
+    "NONE",
+    "SYN_SENT",
+    "SYN_RECV",
+    "ESTABLISHED",
+    "FIN_WAIT",
+    "CLOSE_WAIT",
+    "LAST_ACK",
+    "TIME_WAIT",
+    "CLOSE",
+    "SYN_SENT2",
+)
 _SHORT = {
     "SS": "SYN_SENT", "SR": "SYN_RECV", "ES": "ESTABLISHED", "FW": "FIN_WAIT", "CW": "CLOSE_WAIT", "LA": "LAST_ACK",
     "TW": "TIME_WAIT", "CL": "CLOSE", "S2": "SYN_SENT2", "IG": "", "IV": "INVALID",
@@ -175,7 +186,12 @@ class Conntrack:
         if flight.icmp:
             key = key._replace(dport=flight.sport)
         entry = self.find(key)
-        if entry is not None and flight.flags == "S" and entry.state in ("TIME_WAIT", "CLOSE") and entry.original == key:
+        if (
+            entry is not None
+            and flight.flags == "S"
+            and entry.state in ("TIME_WAIT", "CLOSE")
+            and entry.original == key
+        ):
             # The same four numbers again: a new connection.
             self.delete(entry)
             entry = None
@@ -199,7 +215,9 @@ class Conntrack:
     def _track_error(self, flight: Flight) -> None:
         inner = flight.inner
         assert inner is not None
-        key = Tuple(inner.protocol, inner.src, inner.sport, inner.dst, inner.sport if inner.icmp else inner.dport).mirrored()
+        key = Tuple(
+            inner.protocol, inner.src, inner.sport, inner.dst, inner.sport if inner.icmp else inner.dport
+        ).mirrored()
         entry = self.find(key)
         if entry is None:
             flight.state = "INVALID"
@@ -246,7 +264,9 @@ class Conntrack:
 
     def text(self, *, protocol: str = "", extended: bool = False) -> str:
         """`conntrack -L` (libnetfilter_conntrack, src/conntrack/snprintf_default.c); `extended` is `-o extended`."""
-        lines = [self.line(entry, extended=extended) for entry in self.entries() if protocol in ("", entry.original.protocol)]
+        lines = [
+            self.line(entry, extended=extended) for entry in self.entries() if protocol in ("", entry.original.protocol)
+        ]
         return "".join(f"{line}\n" for line in lines)
 
     def line(self, entry: Entry, *, extended: bool = False) -> str:

@@ -60,7 +60,6 @@ class Given(NamedTuple):
     value: str
 
 
-
 class Extension:
     """A match or a target with its options.  `options` stand in the order in which they are saved."""
 
@@ -71,15 +70,16 @@ class Extension:
         self.ipv6 = ipv6
         self.given: dict[str, Given] = {}
 
-    def option(self, name: str) -> Option | None:
-        found = self.options.get(name)
-        return self.options[found.alias] if found is not None and found.alias else found
+    def resolve(self, word: str) -> str:
+        """The option's name for what was typed: any beginning that fits one only (getopt_long); "" when none fits."""
+        if word in self.options:
+            return self.options[word].alias or word
+        fitting = {option.alias or name for name, option in self.options.items() if name.startswith(word)}
+        return fitting.pop() if len(fitting) == 1 else ""
 
     def take(self, name: str, values: list[str], inverted: bool) -> None:
         """An option was given.  Raises `UsageError`."""
         option = self.options[name]
-        if option.alias:
-            name, option = option.alias, self.options[option.alias]
         if inverted and not option.invertible:
             raise UsageError(f'cannot negate option "--{name}"')
         if name in self.given:
@@ -99,7 +99,7 @@ class Extension:
                     words.append(given.value)
         return words
 
-    def list(self, numeric: bool) -> str:
+    def describe(self, numeric: bool) -> str:
         """What `iptables -L` shows of it."""
         raise NotImplementedError
 

@@ -139,7 +139,9 @@ class Host:
 
     def setting(self, interface: str, name: str) -> bool:
         """An on-off setting under net.ipv4.conf: for all interfaces, or for this one (IN_DEV_ORCONF)."""
-        return bool(self.sysctls.get(f"net.ipv4.conf.all.{name}") or self.sysctls.get(f"net.ipv4.conf.{interface}.{name}"))
+        return bool(
+            self.sysctls.get(f"net.ipv4.conf.all.{name}") or self.sysctls.get(f"net.ipv4.conf.{interface}.{name}")
+        )
 
     def forwards(self, ipv6: bool) -> bool:
         return bool(self.sysctls["net.ipv6.conf.all.forwarding" if ipv6 else "net.ipv4.ip_forward"])

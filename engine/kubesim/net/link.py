@@ -40,7 +40,8 @@ class Interface:
         self.addresses: list[Address] = []
         self.segment: Segment | None = None
         value = ids.fnv32a(f"{host.name}/{name}".encode())
-        self.mac = "00:00:00:00:00:00" if name == LOOPBACK else "02:42:" + ":".join(f"{value >> n & 255:02x}" for n in (24, 16, 8, 0))
+        octets = ":".join(f"{value >> shift & 255:02x}" for shift in (24, 16, 8, 0))
+        self.mac = "00:00:00:00:00:00" if name == LOOPBACK else f"02:42:{octets}"
 
     def __repr__(self) -> str:
         return f"<{self.host.name} {self.name}>"

@@ -102,7 +102,9 @@ class _Printer:
             head = f"{'num':<5}" if self._line_numbers else ""
             if self._verbose:
                 head += f"{'pkts':>{8 if self._exact else 5}} {'bytes':>{10 if self._exact else 5}} "
-                head += f"{'target':<9}  {'prot':<4} {'opt':<3} {'in':<6} {'out':<6}  {'source':<19}  {'destination':<19} "
+                head += (
+                    f"{'target':<9}  {'prot':<4} {'opt':<3} {'in':<6} {'out':<6}  {'source':<19}  {'destination':<19} "
+                )
             else:
                 head += f"{'target':<9}  {'prot':<4} {'opt':<3} {'source':<19}  {'destination':<19} "
             lines.append(head)
@@ -130,9 +132,9 @@ class _Printer:
             words += f"{_not(network)}{self._address(network):<19} "
         if rule.goto:
             words += "[goto] "
-        details = [match.list(self._numeric) for match in rule.matches]
+        details = [match.describe(self._numeric) for match in rule.matches]
         if rule.target is not None:
-            details.append(rule.target.list(self._numeric))
+            details.append(rule.target.describe(self._numeric))
         return words + "".join(f" {each}" for each in details if each)
 
     def _count(self, value: int, width: int) -> str:

@@ -63,7 +63,7 @@ class Ports(Match):
     def tests(self) -> Iterable[tuple[Test, Words]]:
         return [_port_test(name, self.given[name]) for name in ("sport", "dport") if name in self.given]
 
-    def list(self, numeric: bool) -> str:
+    def describe(self, numeric: bool) -> str:
         return " ".join([self.name, *_list_ports(self.given, numeric)]) if self.given else self.name
 
     def check(self, rule: Rule) -> None:
@@ -83,7 +83,7 @@ def _flag_names(word: str) -> str:
         return "NONE"
     for name in names:
         if name not in _FLAG_BITS:
-            raise UsageError(f'Unknown TCP flag `{name}\'')
+            raise UsageError(f"Unknown TCP flag `{name}'")
     return ",".join(sorted(names, key=lambda name: _FLAG_BITS[name]))
 
 
@@ -116,8 +116,8 @@ class Tcp(Ports):
             found.append((test, lambda f, _w: f"its TCP flags are {f.flags}, not {given.value}"))
         return found
 
-    def list(self, numeric: bool) -> str:
-        words = super().list(numeric)
+    def describe(self, numeric: bool) -> str:
+        words = super().describe(numeric)
         given = self.given.get("tcp-flags")
         if given is not None:
             mask, wanted = (_flag_number(names) for names in given.value.split())
@@ -175,7 +175,7 @@ class Multiport(Match):
 
             yield test, words
 
-    def list(self, numeric: bool) -> str:
+    def describe(self, numeric: bool) -> str:
         words = ["multiport"]
         for name, given in self.given.items():
             shown = given.value if numeric else ",".join(_named(each) for each in given.value.split(","))
@@ -221,7 +221,7 @@ class Icmp(Match):
 
         yield test, lambda f, _w: f"it is ICMP {f.icmp}, not type {given.value}"
 
-    def list(self, numeric: bool) -> str:
+    def describe(self, numeric: bool) -> str:
         given = self.given.get("icmp-type", Given(False, "255"))
         not_sign = "!" if given.inverted else ""
         if not numeric:
@@ -273,7 +273,9 @@ class Addrtype(Match):
                     test = lambda f, w: w.host.routes.is_local(f.dst)  # noqa: E731
             else:
 
-                def test(flight: Flight, walk: Walk, side: str = side, given: Given = given, wanted: list[str] = wanted) -> bool:
+                def test(
+                    flight: Flight, walk: Walk, side: str = side, given: Given = given, wanted: list[str] = wanted
+                ) -> bool:
                     kind = walk.host.routes.address_type(getattr(flight, side))
                     if device and kind == "LOCAL":
                         interface = walk.host.interfaces.get(getattr(flight, device))
@@ -284,17 +286,20 @@ class Addrtype(Match):
             def words(flight: Flight, walk: Walk, side: str = side, what: str = what, given: Given = given) -> str:
                 ip = getattr(flight, side)
                 if given.value == "LOCAL":
-                    return f"the {what} {ip} is {'' if given.inverted else 'not '}one of {walk.host.name}'s own addresses"
+                    return (
+                        f"the {what} {ip} is {'' if given.inverted else 'not '}one of {walk.host.name}'s own addresses"
+                    )
                 return f"the {what} {ip} is {walk.host.routes.address_type(ip)}"
 
             yield test, words
 
-    def list(self, numeric: bool) -> str:
+    def describe(self, numeric: bool) -> str:
         words = ["ADDRTYPE match"]
-        for option in ("src-type", "dst-type"):
-            if option in self.given:
-                words.append(f"{option} {'!' if self.given[option].inverted else ''}{self.given[option].value}")
-        words += [short for name, short in (("limit-iface-in", "limit-in"), ("limit-iface-out", "limit-out")) if name in self.given]
+        for name, given in self.given.items():
+            if name.startswith("limit-iface"):
+                words.append(name.replace("iface-", ""))
+            else:
+                words.append(f"{name} {'!' if given.inverted else ''}{given.value}")
         return " ".join(words)
 
 
@@ -323,7 +328,7 @@ class Mark(Match):
             return [((lambda f, _w: f.mark & mask != value), words)]
         return [((lambda f, _w: f.mark & mask == value), words)]
 
-    def list(self, numeric: bool) -> str:
+    def describe(self, numeric: bool) -> str:
         inverted, text = self.given["mark"]
         return f"mark match {'! ' if inverted else ''}{text}"
 
@@ -338,7 +343,7 @@ class Comment(Match):
     def tests(self) -> Iterable[tuple[Test, Words]]:
         return ()
 
-    def list(self, numeric: bool) -> str:
+    def describe(self, numeric: bool) -> str:
         return f"/* {self.given['comment'].value} */"
 
     def check(self, rule: Rule) -> None:
@@ -365,16 +370,20 @@ class Iprange(Match):
                 continue
             low, high = (address.number(each) for each in given.value.split("-"))
 
-            def test(f: Flight, _w: Walk, side: str = side, low: int = low, high: int = high, not_: bool = given.inverted) -> bool:
-                return (low <= address.number(getattr(f, side)) <= high) != not_
+            yield _range_test(side, low, high, given)
 
-            yield test, lambda f, _w, side=side, given=given: f"{getattr(f, side)} is outside {given.value}"
-
-    def list(self, numeric: bool) -> str:
+    def describe(self, numeric: bool) -> str:
         return " ".join(
             f"{'source' if name == 'src-range' else 'destination'} IP range {'! ' if given.inverted else ''}{given.value}"
             for name, given in self.given.items()
         )
+
+
+def _range_test(side: str, low: int, high: int, given: Given) -> tuple[Test, Words]:
+    return (
+        lambda f, _w: (low <= address.number(getattr(f, side)) <= high) != given.inverted,
+        lambda f, _w: f"{getattr(f, side)} is {'in' if given.inverted else 'not in'} {given.value}",
+    )
 
 
 class Pkttype(Match):
@@ -386,7 +395,7 @@ class Pkttype(Match):
         # Every packet of this engine was sent to one host.
         return [(lambda _f, _w: (wanted == "unicast") != inverted, lambda _f, _w: f"it is unicast, not {wanted}")]
 
-    def list(self, numeric: bool) -> str:
+    def describe(self, numeric: bool) -> str:
         inverted, wanted = self.given["pkt-type"]
         return f"PKTTYPE {'!= ' if inverted else '= '}{wanted}"
 
@@ -412,7 +421,7 @@ class Physdev(Match):
 
         return [(bridged, lambda f, _w: "it is routed, not bridged")]
 
-    def list(self, numeric: bool) -> str:
+    def describe(self, numeric: bool) -> str:
         return f"PHYSDEV match{' !' if self.given['physdev-is-bridged'].inverted else ''} --physdev-is-bridged"
 
 

@@ -59,7 +59,7 @@ class State(Match):
         inverted, wanted = self.given["state"]
         return [_state_tests(wanted, inverted)]
 
-    def list(self, numeric: bool) -> str:
+    def describe(self, numeric: bool) -> str:
         inverted, wanted = self.given["state"]
         return f"{'! ' if inverted else ''}state {wanted}"
 
@@ -112,19 +112,26 @@ class Conntrack(Match):
             if name == "ctstate":
                 yield _state_tests(value, inverted)
             elif name == "ctdir":
-                reply = value == "REPLY"
                 yield (
-                    lambda f, _w, reply=reply: f.entry is not None and f.reply == reply,
-                    lambda _f, _w, value=value: f"it does not go in the connection's {value} direction",
+                    _direction_test(value == "REPLY"),
+                    _saying(f"it does not go in the connection's {value} direction"),
                 )
             else:
-                yield _tuple_test(name, value, inverted), lambda _f, _w, n=name, v=value: f"its connection's {n[2:]} is not {v}"
+                yield _tuple_test(name, value, inverted), _saying(f"its connection's {name[2:]} is not {value}")
 
-    def list(self, numeric: bool) -> str:
+    def describe(self, numeric: bool) -> str:
         return " ".join(f"{'! ' if given.inverted else ''}{name} {given.value}" for name, given in self._sorted())
 
     def _sorted(self) -> list[tuple[str, extension.Given]]:
         return [(name, self.given[name]) for name in self.options if name in self.given]
+
+
+def _saying(words: str) -> Words:
+    return lambda _f, _w: words
+
+
+def _direction_test(reply: bool) -> Test:
+    return lambda f, _w: f.entry is not None and f.reply == reply
 
 
 def _tuple_test(name: str, value: str, inverted: bool) -> Test:
@@ -139,14 +146,20 @@ def _tuple_test(name: str, value: str, inverted: bool) -> Test:
 
         def port_test(flight: Flight, _walk: Walk) -> bool:
             entry = flight.entry
-            return entry is not None and (low <= getattr(entry.original if original else entry.reply, port) <= high) != inverted
+            return (
+                entry is not None
+                and (low <= getattr(entry.original if original else entry.reply, port) <= high) != inverted
+            )
 
         return port_test
     prefix = address.prefix(value)
 
     def address_test(flight: Flight, _walk: Walk) -> bool:
         entry = flight.entry
-        return entry is not None and prefix.contains(getattr(entry.original if original else entry.reply, side)) != inverted
+        return (
+            entry is not None
+            and prefix.contains(getattr(entry.original if original else entry.reply, side)) != inverted
+        )
 
     return address_test
 
@@ -160,7 +173,7 @@ def _probability(word: str) -> str:
     except ValueError:
         value = -1.0
     if not 0 <= value <= 1:
-        raise UsageError(f'statistic: bad value for option "--probability", or out of range (0-1.0)')
+        raise UsageError('statistic: bad value for option "--probability", or out of range (0-1.0)')
     # The kernel keeps 31 bits of it; iptables-save prints what it kept (libxt_statistic.c: lround(0x80000000 * prob)).
     return f"{int(value * _SCALE + 0.5) / _SCALE:.11f}"
 
@@ -231,14 +244,19 @@ class Statistic(Match):
             walk.drawn = weights[chosen]
             return chosen == 0
 
-        return [(random, lambda _f, _w: f"the draw went elsewhere (this rule takes {probability:.3g} of what comes here)")]
+        return [
+            (random, lambda _f, _w: f"the draw went elsewhere (this rule takes {probability:.3g} of what comes here)")
+        ]
 
-    def list(self, numeric: bool) -> str:
+    def describe(self, numeric: bool) -> str:
         if "every" in self.given:
             packet = self.given["packet"].value
-            words = f"statistic mode nth {'! ' if self.given['every'].inverted else ''}every {self.given['every'].value}"
+            words = (
+                f"statistic mode nth {'! ' if self.given['every'].inverted else ''}every {self.given['every'].value}"
+            )
             return words + (f" packet {packet}" if packet != "0" else "")
-        return f"statistic mode random {'! ' if self.given['probability'].inverted else ''}probability {self.given['probability'].value}"
+        inverted, probability = self.given["probability"]
+        return f"statistic mode random {'! ' if inverted else ''}probability {probability}"
 
 
 # Linux, xt_recent: ip_list_tot and ip_pkt_list_tot.
@@ -314,7 +332,7 @@ class Recent(Match):
 
         return [(test, words)]
 
-    def list(self, numeric: bool) -> str:
+    def describe(self, numeric: bool) -> str:
         mode = self._mode
         words = [f"{'! ' if self.given[mode].inverted else ''}recent: {_RECENT_MODES[mode]}"]
         if "seconds" in self.given:
@@ -361,7 +379,10 @@ class Limit(Match):
 
     name = "limit"
     stateful = True
-    options: ClassVar = {"limit": Option(_rate, invertible=False), "limit-burst": Option(_whole("limit-burst"), invertible=False)}
+    options: ClassVar = {
+        "limit": Option(_rate, invertible=False),
+        "limit-burst": Option(_whole("limit-burst"), invertible=False),
+    }
 
     def __init__(self, ipv6: bool) -> None:
         super().__init__(ipv6)
@@ -385,7 +406,11 @@ class Limit(Match):
 
         def test(_flight: Flight, walk: Walk) -> bool:
             now = walk.host.world.now
-            tokens = float(self._burst) if self._tokens is None else min(self._burst, self._tokens + (now - self._filled) * rate)
+            tokens = (
+                float(self._burst)
+                if self._tokens is None
+                else min(self._burst, self._tokens + (now - self._filled) * rate)
+            )
             found = tokens >= 1
             if walk.live:
                 self._filled = now
@@ -394,7 +419,7 @@ class Limit(Match):
 
         return [(test, lambda _f, _w: f"more than {self.given['limit'].value} came")]
 
-    def list(self, numeric: bool) -> str:
+    def describe(self, numeric: bool) -> str:
         return f"limit: avg {self.given['limit'].value} burst {self._burst}"
 
 
@@ -424,7 +449,7 @@ class Nfacct(Match):
 
         return [(count, lambda _f, _w: "")]
 
-    def list(self, numeric: bool) -> str:
+    def describe(self, numeric: bool) -> str:
         return f"nfacct-name  {self.given['nfacct-name'].value}"
 
 

@@ -83,7 +83,9 @@ class Table:
     def listed(self) -> list[Chain]:
         """Its chains as they are printed: the kernel's own, then the others by name."""
         own = TABLES[self.name]
-        return [self.chains[name] for name in own] + [self.chains[name] for name in sorted(self.chains) if name not in own]
+        return [self.chains[name] for name in own] + [
+            self.chains[name] for name in sorted(self.chains) if name not in own
+        ]
 
     # -- chains -------------------------------------------------------------------------------------------------
 
@@ -142,7 +144,9 @@ class Table:
         if chain.policy is None or policy not in ("ACCEPT", "DROP"):
             raise CommandError("Bad policy name. Run `dmesg' for more information.")
         if self.name == "nat" and policy == "DROP":
-            raise UsageError('\nThe "nat" table is not intended for filtering, the use of DROP is therefore inhibited.\n\n')
+            raise UsageError(
+                '\nThe "nat" table is not intended for filtering, the use of DROP is therefore inhibited.\n\n'
+            )
         before = chain.policy
 
         def back() -> None:
@@ -324,7 +328,9 @@ class Netfilter:
         found = self._tables.get(name)
         if found is None:
             if name not in TABLES:
-                raise UsageError(f"table '{name}' does not exist\nPerhaps iptables or your kernel needs to be upgraded.")
+                raise UsageError(
+                    f"table '{name}' does not exist\nPerhaps iptables or your kernel needs to be upgraded."
+                )
             found = self._tables[name] = Table(self, name)
             self.changed()
         return found
@@ -370,7 +376,8 @@ class Netfilter:
         """What a packet meets at that hook, in order; each says whether it goes on."""
         found = self._hooks.get(name)
         if found is None:
-            found = self._hooks[name] = tuple(hook for _priority, hook in sorted(self._registered(name), key=lambda each: each[0]))
+            registered = sorted(self._registered(name), key=lambda each: each[0])
+            found = self._hooks[name] = tuple(hook for _priority, hook in registered)
         return found
 
     def _registered(self, name: str) -> list[tuple[int, Hook]]:
@@ -411,7 +418,11 @@ def _connection_words(flight: Flight) -> str:
         return "the first packet of a connection: NEW"
     if flight.state == "RELATED":
         return "it is about a connection that is known: RELATED"
-    return "an answer in a connection that is known: ESTABLISHED" if flight.reply else "a connection that is known: ESTABLISHED"
+    return (
+        "an answer in a connection that is known: ESTABLISHED"
+        if flight.reply
+        else "a connection that is known: ESTABLISHED"
+    )
 
 
 def _filtering(chain: Chain) -> Hook:

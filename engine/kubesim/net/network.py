@@ -54,7 +54,9 @@ class Network:
     @overload
     def trace(self, source: Host, packet: Packet, mode: Literal["branches"]) -> list[Trace]: ...
 
-    def trace(self, source: Host, packet: Packet, mode: Literal["sample", "branches"] = "sample") -> Trace | list[Trace]:
+    def trace(
+        self, source: Host, packet: Packet, mode: Literal["sample", "branches"] = "sample"
+    ) -> Trace | list[Trace]:
         """Where the packet would go if `source` sent it now, with the reply; nothing changes by it.
 
         "sample" draws one of the random choices, from a stream of its own; "branches" gives every way with its
@@ -62,7 +64,4 @@ class Network:
         """
         if mode == "sample":
             return walk.dry(self, source, packet, chance.Sample(self.world.rng("net/trace"))).trace()
-        found: list[Trace] = []
-        for script in chance.branches():
-            found.append(walk.dry(self, source, packet, script).trace())
-        return found
+        return [walk.dry(self, source, packet, script).trace() for script in chance.branches()]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from kubesim.errors import LearnerError
 from kubesim.net import netfilter, rules
@@ -35,6 +35,16 @@ def restore(onto: Netfilter, text: str, *, noflush: bool, counters: bool) -> Non
     _Restore(onto, noflush, counters).run(text)
 
 
+class _Order(NamedTuple):
+    """What a line says; `command` is ":" for a declared chain, or "-I 3"."""
+
+    line: int
+    command: str
+    chain: str
+    argument: Rule | int | str | None
+    counters: tuple[int, int]
+
+
 class _Restore:
     def __init__(self, onto: Netfilter, noflush: bool, counters: bool) -> None:
         self._onto = onto
@@ -42,8 +52,8 @@ class _Restore:
         self._counters = counters
         self._program = "ip6tables-restore" if onto.ipv6 else "iptables-restore"
         self._table: Table | None = None
-        # What is to be done at COMMIT, with the number of the line that says so.
-        self._batch: list[tuple[int, str, str, Rule | int | str | None, tuple[int, int]]] = []
+        # What is to be done at COMMIT.
+        self._batch: list[_Order] = []
 
     def run(self, text: str) -> None:
         number = 0
@@ -86,7 +96,7 @@ class _Restore:
     def _declare(self, number: int, words: list[str]) -> None:
         if len(words) < 2:
             raise UsageError(f"{self._program}: line {number} chain policy invalid")
-        self._batch.append((number, ":", words[0], words[1], _numbers(words[2]) if len(words) > 2 else (0, 0)))
+        self._batch.append(_Order(number, ":", words[0], words[1], _numbers(words[2]) if len(words) > 2 else (0, 0)))
 
     def _command(self, number: int, line: str) -> None:
         count = (0, 0)
@@ -99,7 +109,7 @@ class _Restore:
         if command == "-A":
             rule = rules.parse_line(rest.strip(), ipv6=self._onto.ipv6)
             netfilter.check_interfaces(name, rule)
-            self._batch.append((number, command, name, rule, count))
+            self._batch.append(_Order(number, command, name, rule, count))
             return
         if command not in _SHORT:
             if command.startswith("-"):
@@ -109,28 +119,32 @@ class _Restore:
         argument: Rule | int | str | None = None
         if command in ("-I", "-R"):
             position = int(words.pop(0)) if words and words[0].isdigit() else 1
-            self._batch.append((number, f"{command} {position}", name, rules.parse(words, ipv6=self._onto.ipv6), count))
+            self._batch.append(
+                _Order(number, f"{command} {position}", name, rules.parse(words, ipv6=self._onto.ipv6), count)
+            )
             return
         if command == "-D":
             argument = int(words[0]) if words and words[0].isdigit() else rules.parse(words, ipv6=self._onto.ipv6)
         elif words:
             argument = words[0]
-        self._batch.append((number, command, name, argument, count))
+        self._batch.append(_Order(number, command, name, argument, count))
 
     def _commit(self, table: Table, last: int) -> None:
         batch, self._batch = self._batch, []
-        number = last
+        number, name = last, ""
         try:
             if not self._noflush:
                 table.flush()
                 table.delete_chains()
             # Chains first: a rule may jump to one that is declared further down.
-            for number, command, name, argument, _count in batch:
-                if command == ":":
-                    self._apply_declaration(table, name, str(argument))
-            for number, command, name, argument, count in batch:
-                if command != ":":
-                    self._apply(table, command, name, argument, count)
+            for each in batch:
+                number, name = each.line, each.chain
+                if each.command == ":":
+                    self._declared(table, name, str(each.argument))
+            for each in batch:
+                number, name = each.line, each.chain
+                if each.command != ":":
+                    self._apply(table, each)
         except UsageError as error:
             table.undo()
             raise self._usage(error, last) from None
@@ -139,14 +153,11 @@ class _Restore:
             raise RestoreError(f"{self._program}: line {number} failed: {error.message}", 1, number) from None
         except InvalidRule as error:
             table.undo()
-            raise RestoreError(
-                f"{self._program} {netfilter.VERSION}: \nline {number}: RULE_APPEND failed ({error.message}): rule in chain {name}",
-                4,
-                number,
-            ) from None
+            failed = f"line {number}: RULE_APPEND failed ({error.message}): rule in chain {name}"
+            raise RestoreError(f"{self._program} {netfilter.VERSION}: \n{failed}", 4, number) from None
         table.done()
 
-    def _apply_declaration(self, table: Table, name: str, policy: str) -> None:
+    def _declared(self, table: Table, name: str, policy: str) -> None:
         chain = table.chains.get(name)
         if chain is None:
             table.new_chain(name)
@@ -156,15 +167,14 @@ class _Restore:
         elif policy != "-":
             table.set_policy(name, policy)
 
-    def _apply(
-        self, table: Table, command: str, name: str, argument: Rule | int | str | None, count: tuple[int, int]
-    ) -> None:
-        verb, _, position = command.partition(" ")
+    def _apply(self, table: Table, order: _Order) -> None:
+        name, argument = order.chain, order.argument
+        verb, _, position = order.command.partition(" ")
         if verb in ("-A", "-I"):
             assert isinstance(argument, rules.Rule)
             item = table.append(name, argument) if verb == "-A" else table.insert(name, int(position), argument)
             if self._counters:
-                item.packets, item.bytes = count
+                item.packets, item.bytes = order.counters
         elif verb == "-R":
             assert isinstance(argument, rules.Rule)
             table.replace(name, int(position), argument)

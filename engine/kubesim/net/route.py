@@ -133,7 +133,12 @@ class Routes:
     def add_local(self, ip: str, device: str, kind: str = "local") -> None:
         """An address of the host itself ("local"), or a subnet's broadcast address."""
         self._local[ip] = Route(
-            destination=ip, device=device, kind=kind, scope="host" if kind == "local" else "link", protocol="kernel", source=ip
+            destination=ip,
+            device=device,
+            kind=kind,
+            scope="host" if kind == "local" else "link",
+            protocol="kernel",
+            source=ip,
         )
         self._changed()
 
@@ -208,4 +213,6 @@ class Routes:
         return "".join(f"{route} \n" for route in self.all())
 
 
-_LOOPBACK = Route(destination="127.0.0.0/8", device="lo", kind="local", scope="host", protocol="kernel", source="127.0.0.1")
+_LOOPBACK = Route(
+    destination="127.0.0.0/8", device="lo", kind="local", scope="host", protocol="kernel", source="127.0.0.1"
+)

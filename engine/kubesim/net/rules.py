@@ -30,15 +30,17 @@ TARGETS: dict[str, type[Target]] = targets.TARGETS
 VERDICTS = ("ACCEPT", "DROP", "RETURN")
 
 # Extensions that iptables has and this engine has not (iptables-extensions(8)): said by name.
-_REAL_MATCHES = frozenset(
-    "ah bpf cgroup cluster connbytes connmark connlabel connlimit cpu dccp devgroup dscp dst ecn esp eui64 frag hashlimit hbh helper hl "
-    "icmp6 ipv6header ipvs length mac mh osf owner policy quota rateest realm rpfilter rt set socket srh string tcpmss time tos "
-    "ttl u32 udplite".split()
-)
-_REAL_TARGETS = frozenset(
-    "AUDIT CHECKSUM CLASSIFY CLUSTERIP CONNSECMARK DNPT DSCP ECN HL HMARK IDLETIMER LED NETMAP NFLOG NFQUEUE RATEEST SECMARK "
-    "SET SNPT SYNPROXY TCPMSS TCPOPTSTRIP TEE TOS TPROXY TRACE TTL ULOG QUEUE".split()
-)
+_REAL_MATCHES = frozenset({
+        "ah", "bpf", "cgroup", "cluster", "connbytes", "connlabel", "connlimit", "connmark", "cpu", "dccp", "devgroup", "dscp",
+        "dst", "ecn", "esp", "eui64", "frag", "hashlimit", "hbh", "helper", "hl", "icmp6", "ipv6header", "ipvs", "length", "mac",
+        "mh", "osf", "owner", "policy", "quota", "rateest", "realm", "rpfilter", "rt", "set", "socket", "srh", "string", "tcpmss",
+        "time", "tos", "ttl", "u32", "udplite",
+})  # fmt: skip
+_REAL_TARGETS = frozenset({
+        "AUDIT", "CHECKSUM", "CLASSIFY", "CLUSTERIP", "CONNSECMARK", "DNPT", "DSCP", "ECN", "HL", "HMARK", "IDLETIMER", "LED",
+        "NETMAP", "NFLOG", "NFQUEUE", "QUEUE", "RATEEST", "SECMARK", "SET", "SNPT", "SYNPROXY", "TCPMSS", "TCPOPTSTRIP", "TEE",
+        "TOS", "TPROXY", "TRACE", "TTL", "ULOG",
+})  # fmt: skip
 
 
 class Network(NamedTuple):
@@ -62,7 +64,8 @@ class Rule:
     """One rule.  `str` is its saved text, without `-A CHAIN`.  Compare by that text."""
 
     __slots__ = (
-        "_checks", "_keys", "_tests", "_text", "destination", "goto", "in_if", "matches", "out_if", "protocol", "source", "target", "target_name",
+        "_checks", "_keys", "_tests", "_text", "destination", "goto", "in_if", "matches", "out_if", "protocol", "source",
+        "target", "target_name",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -161,16 +164,23 @@ class Rule:
         found: list[tuple[Callable[[Flight, Walk], bool], Callable[[Flight, Walk], str]]] = []
         if self.source is not None:
             inverted, prefix = self.source
-            found.append((_address_test("src", prefix, inverted), lambda f, _w: _differs("source", f.src, str(prefix), inverted)))
+            found.append(
+                (_address_test("src", prefix, inverted), lambda f, _w: _differs("source", f.src, str(prefix), inverted))
+            )
         if self.destination is not None:
             unwanted, other = self.destination
-            found.append((_address_test("dst", other, unwanted), lambda f, _w: _differs("destination", f.dst, str(other), unwanted)))
+            test = _address_test("dst", other, unwanted)
+            found.append((test, lambda f, _w: _differs("destination", f.dst, str(other), unwanted)))
         if self.in_if is not None:
             entry = self.in_if
-            found.append((_interface_test("in_if", entry), lambda f, _w: _interface_words("came in by", f.in_if, entry)))
+            found.append(
+                (_interface_test("in_if", entry), lambda f, _w: _interface_words("came in by", f.in_if, entry))
+            )
         if self.out_if is not None:
             leave = self.out_if
-            found.append((_interface_test("out_if", leave), lambda f, _w: _interface_words("leaves by", f.out_if, leave)))
+            found.append(
+                (_interface_test("out_if", leave), lambda f, _w: _interface_words("leaves by", f.out_if, leave))
+            )
         if self.protocol is not None and self.protocol.value != "all":
             negated, protocol = self.protocol
             name = "icmpv6" if protocol == "ipv6-icmp" else protocol
@@ -201,7 +211,9 @@ def _address_test(side: str, prefix: address.Prefix, inverted: bool) -> Callable
             return (lambda f, _w: f.src != exact) if inverted else (lambda f, _w: f.src == exact)
         return (lambda f, _w: f.dst != exact) if inverted else (lambda f, _w: f.dst == exact)
     if side == "src":
-        return (lambda f, _w: number(f.src) & mask != base) if inverted else (lambda f, _w: number(f.src) & mask == base)
+        return (
+            (lambda f, _w: number(f.src) & mask != base) if inverted else (lambda f, _w: number(f.src) & mask == base)
+        )
     return (lambda f, _w: number(f.dst) & mask != base) if inverted else (lambda f, _w: number(f.dst) & mask == base)
 
 
@@ -227,9 +239,11 @@ def split(line: str) -> list[str]:
     character (iptables, xshared.c: add_param_to_argv)."""
     if '"' not in line:
         return line.split()
-    return [
-        re.sub(r"\\(.)", r"\1", match.group(1)) if match.group(1) is not None else match.group(2) for match in _WORD.finditer(line)
-    ]
+    words = []
+    for match in _WORD.finditer(line):
+        quoted, plain = match.groups()
+        words.append(plain if quoted is None else re.sub(r"\\(.)", r"\1", quoted))
+    return words
 
 
 _INVERTIBLE = {
@@ -355,23 +369,28 @@ class _Parser:
         extensions: list[Match | Target] = list(reversed(self._rule.matches))
         if self._rule.target is not None:
             extensions.insert(0, self._rule.target)
-        name = word.removeprefix("--")
         for extension in extensions:
-            option = extension.option(name)
-            if option is not None:
-                extension.take(name, [self._next(word) for _ in range(option.arguments)], inverted)
+            if self._taken_by(extension, word, inverted):
                 return
         # `-p tcp --dport 80` loads the protocol's own match on seeing its option.
         protocol = self._rule.protocol
-        implied = None if protocol is None else MATCHES.get("icmp6" if protocol.value == "ipv6-icmp" else protocol.value)
+        implied = (
+            None if protocol is None else MATCHES.get("icmp6" if protocol.value == "ipv6-icmp" else protocol.value)
+        )
         if implied is not None and not any(match.name == implied.name for match in self._rule.matches):
             made = implied(self._ipv6)
-            option = made.option(name)
-            if option is not None:
+            if self._taken_by(made, word, inverted):
                 self._rule.matches.append(made)
-                made.take(name, [self._next(word) for _ in range(option.arguments)], inverted)
                 return
         raise UsageError(f'unknown option "{word}"')
+
+    def _taken_by(self, extension: Match | Target, word: str, inverted: bool) -> bool:
+        name = extension.resolve(word.removeprefix("--"))
+        if not name:
+            return False
+        values = [self._next(word) for _ in range(extension.options[name].arguments)]
+        extension.take(name, values, inverted)
+        return True
 
     def _check(self) -> None:
         rule = self._rule

@@ -332,7 +332,9 @@ class Connection:
                     self._forget()
                     self._wake()
                     return
-                self._timer = self._stack.world.call_later(min(RETRANSMIT_MIN * 2**self._tries, RETRANSMIT_MAX), self._pump)
+                self._timer = self._stack.world.call_later(
+                    min(RETRANSMIT_MIN * 2**self._tries, RETRANSMIT_MAX), self._pump
+                )
                 self._tries += 1
                 return
             self._tries = 0
@@ -364,9 +366,7 @@ class UdpSocket:
         is no route, `errors.NotPermitted` when the host's own rules threw it away.  `source` picks the local address."""
         ip = address.canonical(ip)
         local = source or (self.address if self.address not in ("", "0.0.0.0", "::") else "")
-        packet = Packet(
-            protocol="udp", src=local, dst=ip, sport=self.port, dport=port, payload=bytes(data), ttl=ttl
-        )
+        packet = Packet(protocol="udp", src=local, dst=ip, sport=self.port, dport=port, payload=bytes(data), ttl=ttl)
         if len(self._sent) > 64:
             self._sent.clear()
         outcome = self._stack.send(packet, record=True)
@@ -450,7 +450,12 @@ async def ping(stack: Stack, ip: str, ttl: int, timeout: float, identifier: int)
     stack.echoes[identifier] = waiting
     try:
         packet = Packet(
-            protocol="icmpv6" if ":" in ip else "icmp", src=source, dst=ip, sport=identifier, icmp="echo-request", ttl=ttl
+            protocol="icmpv6" if ":" in ip else "icmp",
+            src=source,
+            dst=ip,
+            sport=identifier,
+            icmp="echo-request",
+            ttl=ttl,
         )
         outcome = stack.send(packet, record=True)
         if outcome.error:

@@ -85,7 +85,8 @@ class Stack:
         if packet.protocol == "udp":
             return self._datagram(packet, by)
         return Delivery(
-            Verdict.INSUFFICIENT_INFO, f"it reached {self.host.name}; programs that speak {packet.protocol} are not simulated"
+            Verdict.INSUFFICIENT_INFO,
+            f"it reached {self.host.name}; programs that speak {packet.protocol} are not simulated",
         )
 
     def listener(self, ip: str, port: int) -> Listener | None:

@@ -113,7 +113,7 @@ class Dnat(_Nat):
     to = "to-destination"
     options: ClassVar = {"to-destination": Option(_translation, invertible=False), **_FLAGS}
 
-    def list(self, numeric: bool) -> str:
+    def describe(self, numeric: bool) -> str:
         return f"to:{self.given[self.to].value}{self._flags()}"
 
 
@@ -123,7 +123,7 @@ class Snat(_Nat):
     source = True
     options: ClassVar = {"to-source": Option(_translation, invertible=False), **_FLAGS}
 
-    def list(self, numeric: bool) -> str:
+    def describe(self, numeric: bool) -> str:
         return f"to:{self.given[self.to].value}{self._flags()}"
 
 
@@ -142,7 +142,7 @@ class Masquerade(_Nat):
     def words(self, flight: Flight) -> str:
         return f"its source is to become this host's address on {flight.out_if}"
 
-    def list(self, numeric: bool) -> str:
+    def describe(self, numeric: bool) -> str:
         ports = f"masq ports: {self.given['to-ports'].value}" if "to-ports" in self.given else ""
         return f"{ports}{self._flags()}".strip()
 
@@ -161,8 +161,12 @@ class Redirect(_Nat):
     def words(self, flight: Flight) -> str:
         return "it is redirected to this host itself"
 
-    def list(self, numeric: bool) -> str:
-        return f"redir ports {self.given['to-ports'].value}{self._flags()}" if "to-ports" in self.given else self._flags().strip()
+    def describe(self, numeric: bool) -> str:
+        return (
+            f"redir ports {self.given['to-ports'].value}{self._flags()}"
+            if "to-ports" in self.given
+            else self._flags().strip()
+        )
 
 
 def _xmark(option: str, word: str) -> tuple[int, int]:
@@ -216,7 +220,7 @@ class Mark(Target):
         value, mask = self._numbers()
         return f"the mark 0x{value:x} is {'put on' if mask else 'flipped on'} it"
 
-    def list(self, numeric: bool) -> str:
+    def describe(self, numeric: bool) -> str:
         value, mask = self._numbers()
         if value == 0:
             return f"MARK and 0x{~mask & 0xFFFFFFFF:x}"
@@ -270,7 +274,7 @@ class Connmark(Target):
     def words(self, flight: Flight) -> str:
         return "the connection's mark and its own are made the same"
 
-    def list(self, numeric: bool) -> str:
+    def describe(self, numeric: bool) -> str:
         if "set-xmark" in self.given:
             value, mask = extension.mark_and_mask("set-xmark")(self.given["set-xmark"].value)
             return f"CONNMARK set 0x{value:x}" if mask == 0xFFFFFFFF else f"CONNMARK xset 0x{value:x}/0x{mask:x}"
@@ -339,7 +343,7 @@ class Reject(Target):
     def words(self, flight: Flight) -> str:
         return f"rejected, and the sender told ({self.given['reject-with'].value})"
 
-    def list(self, numeric: bool) -> str:
+    def describe(self, numeric: bool) -> str:
         return f"reject-with {self.given['reject-with'].value}"
 
 
@@ -388,14 +392,16 @@ class Log(Target):
             if protocol in ("TCP", "UDP"):
                 line += f" SPT={flight.sport} DPT={flight.dport}"
             flags = {"S": "SYN", "A": "ACK", "F": "FIN", "R": "RST", "P": "PSH"}
-            line += "".join(f" {flags[letter]}" for letter in flight.flags) + (f" MARK=0x{flight.mark:x}" if flight.mark else "")
+            line += "".join(f" {flags[letter]}" for letter in flight.flags) + (
+                f" MARK=0x{flight.mark:x}" if flight.mark else ""
+            )
             walk.host.kernel_log.append((walk.host.world.now, line))
         return CONTINUE
 
     def words(self, flight: Flight) -> str:
         return "a line in the kernel's log"
 
-    def list(self, numeric: bool) -> str:
+    def describe(self, numeric: bool) -> str:
         level = f"flags 0 level {self._number}" if numeric else f"level {_LEVELS[int(self._number)]}"
         return f"LOG {level}" + (f' prefix "{self._prefix}"' if self._prefix else "")
 
@@ -419,7 +425,7 @@ class Ct(Target):
     def words(self, flight: Flight) -> str:
         return "its connection is not to be tracked"
 
-    def list(self, numeric: bool) -> str:
+    def describe(self, numeric: bool) -> str:
         return "CT notrack"
 
 
@@ -428,7 +434,7 @@ class Notrack(Ct):
     listed = "CT"
     options: ClassVar = {}
 
-    def list(self, numeric: bool) -> str:
+    def describe(self, numeric: bool) -> str:
         return "NOTRACK"
 
 

@@ -79,7 +79,8 @@ class Outcome:
             flow=self.flow,
             final=self.final,
             hops=tuple(
-                trace.Hop(host=host, kind=kind, steps=tuple(_step(*each) for each in steps)) for host, kind, steps in self.hops
+                trace.Hop(host=host, kind=kind, steps=tuple(_step(*each) for each in steps))
+                for host, kind, steps in self.hops
             ),
             verdict=self.verdict,
             reason=self.reason,
@@ -118,7 +119,13 @@ class Walk:
     __slots__ = ("_forks", "_network", "chance", "depth", "drawn", "host", "live", "outcome", "response", "steps")
 
     def __init__(
-        self, network: Network, *, live: bool, chance: Chance, depth: int = 0, forks: dict[Host, Conntrack] | None = None
+        self,
+        network: Network,
+        *,
+        live: bool,
+        chance: Chance,
+        depth: int = 0,
+        forks: dict[Host, Conntrack] | None = None,
     ) -> None:
         self._network = network
         self._forks: dict[Host, Conntrack] = {} if forks is None else forks
@@ -217,15 +224,18 @@ class Walk:
             route = host.routes.lookup(dst)
             if route is None or route.kind in _LOCAL_ERRORS:
                 self.note(Kind.ROUTE, f"{host.name} has no route to {dst}", "", "", route or "", False)
-                self.end(Verdict.NO_ROUTE, f"the rules changed the destination to {dst}, and {host.name} has no route there")
+                self.end(
+                    Verdict.NO_ROUTE, f"the rules changed the destination to {dst}, and {host.name} has no route there"
+                )
                 self.outcome.error = "ENETUNREACH"
                 return None
             flight.out_if = link.LOOPBACK if route.kind == "local" else route.device
             if self.steps is not None:
                 self._note_route(host, flight, route)
-        if flight.out_if != link.LOOPBACK and address.is_loopback(flight.src) and not host.setting(flight.out_if, "route_localnet"):
+        device = flight.out_if
+        if device != link.LOOPBACK and address.is_loopback(flight.src) and not host.setting(device, "route_localnet"):
             # Linux, net/ipv4/route.c: __mkroute_output.
-            why = f"a packet from {flight.src} may not leave by {flight.out_if}: route_localnet is off"
+            why = f"a packet from {flight.src} may not leave by {device}: route_localnet is off"
             self.note(Kind.ROUTE, why, "", "", "", False)
             self.end(Verdict.DROPPED, why)
             return None
@@ -267,7 +277,8 @@ class Walk:
             return None
         route = host.routes.lookup(dst)
         if route is not None and route.kind == "local":
-            return self._deliver(host, flight, rules.hooks("INPUT"))
+            self._deliver(host, flight, rules.hooks("INPUT"))
+            return None
         return self._forward(host, flight, route)
 
     def _deliver(self, host: Host, flight: Flight, hooks: Any) -> None:
@@ -335,9 +346,14 @@ class Walk:
         interface = host.interfaces.get(route.device)
         segment = interface.segment if interface is not None and interface.up else None
         if route.kind != "unicast" or interface is None or segment is None:
-            why = f"broadcast to {flight.dst} is not simulated" if segment is not None else f"{route.device} is connected to nothing"
+            broadcast = segment is not None
+            why = (
+                f"broadcast to {flight.dst} is not simulated"
+                if broadcast
+                else f"{route.device} is connected to nothing"
+            )
             self.note(Kind.LINK, why, "", "", "", False)
-            self.end(Verdict.INSUFFICIENT_INFO if segment is not None else Verdict.NO_ROUTE, why)
+            self.end(Verdict.INSUFFICIENT_INFO if broadcast else Verdict.NO_ROUTE, why)
             return None
         nexthop = route.via or flight.dst
         neighbour = segment.neighbour(nexthop, interface)
@@ -351,9 +367,9 @@ class Walk:
                 self.outcome.error, self.outcome.delay = "EHOSTUNREACH", ARP_SECONDS
             return None
         bridge = segment.bridge
-        if bridge is not None and bridge is not neighbour and bridge is not interface:
-            if bridge.host.sysctls["net.bridge.bridge-nf-call-iptables"]:
-                return self._arrive(bridge, flight, neighbour)
+        ports = bridge is not None and bridge is not neighbour and bridge is not interface
+        if bridge is not None and ports and bridge.host.sysctls["net.bridge.bridge-nf-call-iptables"]:
+            return self._arrive(bridge, flight, neighbour)
         if self.steps is not None:
             self.note(Kind.LINK, f"{host.name} {interface.name} -> {neighbour.host.name} {neighbour.name}")
         self.outcome.links += 1
