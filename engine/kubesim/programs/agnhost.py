@@ -255,7 +255,7 @@ IMAGES = [
         entrypoint=("/agnhost",),
         command=("pause",),
         tools=disks.ALPINE | disks.commands("curl dig host iperf nc netstat"),
-        files={"/lib/ld-musl-x86_64.so.1": ""},
+        files={**disks.CERTIFICATES, "/lib/ld-musl-x86_64.so.1": ""},
         seconds=1.5,
     )
 ]

@@ -1,4 +1,4 @@
-"""The certificates that a cluster's programs show: signed by the cluster's own authority, as `kubeadm init` makes them."""
+"""The authorities: the cluster's own, which `kubeadm init` makes and which signs what its programs show, and the public one."""
 
 from __future__ import annotations
 
@@ -8,6 +8,24 @@ from kubesim.programs.image import Process
 YEAR = 365 * 24 * 3600.0
 # The key id of the cluster's authority, which `certificate-authority-data` and every pod's ca.crt hold.
 CLUSTER = "kubernetes-ca"
+
+
+# Where a machine's disk has the authorities that it trusts, as Debian's and Alpine's ca-certificates put them.
+BUNDLE = "/etc/ssl/certs/ca-certificates.crt"
+
+
+def bundle() -> str:
+    """The public authorities in PEM: one, good from 2015 to 2045."""
+    name = "CN=Public Trust CA"
+    return tls.Certificate(
+        subject=name,
+        issuer=name,
+        not_before=1420070400.0,
+        not_after=2366841600.0,
+        key=tls.PUBLIC,
+        issuer_key=tls.PUBLIC,
+        authority=True,
+    ).pem()
 
 
 def root(now: float) -> tls.Certificate:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from kubesim.programs import authority
+
 
 def commands(text: str) -> frozenset[str]:
     """A set of names, for tables that are read by people."""
@@ -32,3 +34,6 @@ NETSHOOT = ALPINE | commands("""
 """)
 # Google's distroless: nothing but the program.
 DISTROLESS: frozenset[str] = frozenset()
+
+# The package ca-certificates.
+CERTIFICATES = {authority.BUNDLE: authority.bundle()}

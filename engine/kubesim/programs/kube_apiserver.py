@@ -59,7 +59,6 @@ class ApiServerProgram:
         certificate = authority.serving(process, "kube-apiserver", *names, f"IP:{service}", "DNS:localhost", "IP:127.0.0.1")
         context = tls.Context(
             choose=lambda _name: (certificate,),
-            protocols=("h2", "http/1.1"),
             client_authority=frozenset((authority.CLUSTER,)),
         )
         self.say(f"external host was not specified, using {klog.flag(process.args, 'advertise-address')}", "options.go:263")

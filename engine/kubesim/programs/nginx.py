@@ -312,6 +312,7 @@ IMAGES = [
         wrapper="docker-entrypoint.sh",
         tools=disks.DEBIAN | {"curl"},
         files={
+            **disks.CERTIFICATES,
             f"{ROOT}/index.html": PAGE,
             f"{ROOT}/50x.html": ERROR_PAGE,
             "/etc/nginx/conf.d/default.conf": DEFAULT_CONF,

@@ -160,7 +160,7 @@ class Session:
 class Trust:
     """What a client believes: `roots` by key id, at the time `now`; `verify=False` believes all (curl -k)."""
 
-    roots: frozenset[str] = frozenset()
+    roots: frozenset[str] = frozenset((PUBLIC,))
     now: float = 0.0
     verify: bool = True
 
@@ -271,13 +271,16 @@ class Connection:
 async def connect(
     wire: Wire,
     server_name: str,
-    trust: Trust,
+    trust: Trust | None = None,
     *,
     protocols: Sequence[str] = ("http/1.1",),
     versions: Sequence[str] = VERSIONS,
     certificate: Certificate | None = None,
 ) -> Connection:
-    """The client's side of the handshake.  `NotTls` (curl 35), `CertificateError` (curl 60), `TlsError` (curl 35)."""
+    """The client's side of the handshake; without `trust` it believes any certificate, as kubelets' probes and curl -k do.
+
+    Raises `NotTls` (curl 35), `CertificateError` (curl 60), `TlsError` (curl 35).
+    """
     records = _Records(wire)
     # An address is never a server name, RFC 6066 section 3.
     sni = "" if server_name.replace(".", "").isdigit() or ":" in server_name else server_name
@@ -288,7 +291,8 @@ async def connect(
         raise TlsError("unexpected message")
     chain = tuple(Certificate(**{**each, "sans": tuple(each["sans"])}) for each in answer["certificates"])
     try:
-        trust.check(chain, server_name)
+        if trust is not None:
+            trust.check(chain, server_name)
     except CertificateError as error:
         await records.alert(45 if "expired" in str(error) else 42 if "subject name" in str(error) else 48)
         raise

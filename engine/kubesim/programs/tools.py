@@ -11,7 +11,7 @@ _UBUNTU = 'PRETTY_NAME="Ubuntu 24.04.3 LTS"\nNAME="Ubuntu"\nVERSION_ID="24.04"\n
 _ALPINE = 'NAME="Alpine Linux"\nID=alpine\nVERSION_ID=3.22.2\nPRETTY_NAME="Alpine Linux v3.22"\n'
 
 # The resolver takes the presence of musl's loader for its C library.
-ALPINE_FILES = {"/etc/os-release": _ALPINE, "/lib/ld-musl-x86_64.so.1": ""}
+ALPINE_FILES = {**disks.CERTIFICATES, "/etc/os-release": _ALPINE, "/lib/ld-musl-x86_64.so.1": ""}
 
 IMAGES = [
     Image(names=("busybox",), command=("sh",), tools=disks.BUSYBOX, seconds=0.6),
