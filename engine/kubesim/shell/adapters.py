@@ -8,7 +8,7 @@ from typing import Any
 from kubesim.files import Directory, File, FileSystem, Link
 from kubesim.shell import kept
 from kubesim.shell.context import Context
-from kubesim.shell.streams import Input, Pipe, Text, decode, encode
+from kubesim.shell.streams import Input, Pipe, decode, encode
 
 
 class Files:
@@ -138,7 +138,7 @@ class _Wanted(BaseException):
     """The kept command asked for stdin, which is not all there yet."""
 
 
-class _Arguments(kept.CommandContext):  # type: ignore[misc]
+class _Arguments(kept.CommandContext):
     """The kept bash gives a command its whole stdin as a string, beforehand.
 
     Ours is read only when it is asked for, so that `while read x; do date; done < file` leaves the file to `read`.  From a
@@ -192,6 +192,3 @@ def _variables(ctx: Context) -> Any:
     if ctx.name == "printf" and ctx.shell is not None:
         return ctx.shell.state.env
     return dict(ctx.env)
-
-
-__all__ = ["Files", "Text", "run"]

@@ -8,19 +8,20 @@ from typing import TYPE_CHECKING
 
 from kubesim.shell import commands, processes
 from kubesim.shell.context import Usage, options
+from kubesim.shell.context import words as names_of
 from kubesim.shell.kept import BUILTINS, errors
-from kubesim.shell.streams import Null, Text, decode
+from kubesim.shell.streams import Null, decode
 from kubesim.world import TimedOut
 
 if TYPE_CHECKING:
     from kubesim.shell.interpreter import Shell
 
 Builtin = Callable[["Shell", list[str]], Awaitable[int]]
-KEPT = (
-    "test [ cd export set shift unset local break continue return exit declare typeset mapfile readarray let readonly shopt"
-    " alias unalias getopts pushd popd dirs : true false hash"
-).split()
-KEYWORDS = frozenset("if then else elif fi case esac for select while until do done in function time { } ! [[ ]]".split())
+KEPT = names_of("""
+    test [ cd export set shift unset local break continue return exit declare typeset mapfile readarray let readonly shopt alias
+    unalias getopts pushd popd dirs : true false hash
+""")
+KEYWORDS = names_of("if then else elif fi case esac for select while until do done in function time { } ! [[ ]]")
 
 
 def _kept(name: str) -> Builtin:
@@ -325,14 +326,14 @@ async def _always(shell: Shell, words: list[str]) -> int:
     """A builtin that is also a command everywhere (echo, printf, pwd): here whatever the machine has on its disk."""
     context = shell.context(words)
     try:
-        return await commands.find(words[0])(context)
+        return await commands.lookup(words[0])(context)
     except Usage as usage:
         context.err.write(usage.message)
         return usage.code
 
 
 TABLE: dict[str, Builtin] = {
-    **{name: _kept(name) for name in KEPT},
+    **{name: _kept(name) for name in sorted(KEPT)},
     **dict.fromkeys(commands.ALWAYS, _always),
     "eval": evaluate,
     "source": source,
@@ -355,5 +356,3 @@ TABLE: dict[str, Builtin] = {
     "time": time,
     "history": history,
 }
-
-__all__ = ["TABLE", "Text"]

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import posixpath
+import re
 
 from kubesim.machine import Machine
+
+HEREDOC = re.compile(r"(?<!<)<<(-?)\s*(?:'([^']+)'|\"([^\"]+)\"|\\?([\w.]+))")
 
 
 def is_whole(text: str) -> bool:
@@ -18,15 +21,27 @@ def is_whole(text: str) -> bool:
     try:
         kept.parser.parse(text)
     except (kept.parser.ParseException, RecursionError) as error:
-        return not any(each in str(error) for each in ("Expected 'done'", "Expected 'fi'", "Expected 'esac'", "Expected '}'",
-            "Expected ')'", "nterminated", "nclosed", "nexpected EOF", "Expected 'then'", "Expected 'do'", "end of")) and not text.rstrip().endswith(("|", "&&"))
+        return not any(
+            each in str(error)
+            for each in (
+                "Expected 'done'",
+                "Expected 'fi'",
+                "Expected 'esac'",
+                "Expected '}'",
+                "Expected ')'",
+                "nterminated",
+                "nclosed",
+                "nexpected EOF",
+                "Expected 'then'",
+                "Expected 'do'",
+                "end of",
+            )
+        ) and not text.rstrip().endswith(("|", "&&"))
     return interpreter is not None
 
 
 def _open_heredoc(text: str) -> bool:
     """A here-document whose end has not been typed."""
-    import re
-
     lines = text.split("\n")
     wanted: list[tuple[str, bool]] = []
     for line in lines:
@@ -35,8 +50,7 @@ def _open_heredoc(text: str) -> bool:
             if (line.lstrip("\t") if tabs else line) == word:
                 wanted.pop(0)
             continue
-        for found in re.finditer(r"(?<!<)<<(-?)\s*(?:'([^']+)'|\"([^\"]+)\"|\\?([\w.]+))", line):
-            wanted.append((found[2] or found[3] or found[4], bool(found[1])))
+        wanted += [(found[2] or found[3] or found[4], bool(found[1])) for found in HEREDOC.finditer(line)]
     return bool(wanted)
 
 

@@ -32,7 +32,8 @@ class Context:
 
     `name` is what was typed (`ip6tables-save` and `iptables-save` are one file), `args` what followed.  `env` holds the exported
     variables; a command may not change the shell's, but for those that get the `shell` and are builtins in real life.
-    `terminal` says that stdout is a terminal (progress meters and columns differ).  `tty`: stdin is one too.
+    `user` is who runs it, the machine's own where nothing else is said.  `terminal` says that stdout is a terminal (progress
+    meters and columns differ).
     """
 
     machine: Machine
@@ -44,7 +45,11 @@ class Context:
     out: Output = field(default_factory=Null)
     err: Output = field(default_factory=Null)
     shell: Shell | None = None
+    user: str = ""
     terminal: bool = False
+
+    def __post_init__(self) -> None:
+        self.user = self.user or self.machine.user
 
     @property
     def world(self) -> World:
@@ -77,6 +82,11 @@ class Context:
 
 
 Run = Callable[[Context], Awaitable[int]]
+
+
+def words(text: str) -> frozenset[str]:
+    """A set of names, for tables that are read by people."""
+    return frozenset(text.split())
 
 
 def options(

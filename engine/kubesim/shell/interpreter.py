@@ -63,8 +63,10 @@ class Shell:
         fds: Mapping[int, Input | Output],
         name: str = "bash",
         args: Sequence[str] = (),
+        user: str = "",
     ) -> None:
         self.machine = machine
+        self.user = user or machine.user
         self.session = session
         self.name = name
         self.fds: dict[int, Any] = dict(fds)
@@ -76,7 +78,7 @@ class Shell:
         variables.update({str(index): value for index, value in enumerate(args, 1)})
         variables.setdefault("BASH_VERSION", "5.2.15(1)-release")
         variables.setdefault("HOSTNAME", machine.hostname)
-        variables.setdefault("UID", "0" if machine.user == "root" else "1000")
+        variables.setdefault("UID", "0" if self.user == "root" else "1000")
         variables.setdefault("EUID", variables["UID"])
         self._bind(kept_state.InterpreterState(env=variables, cwd=cwd))
         alias.get_aliases(self.ctx).update(machine.aliases)
@@ -99,7 +101,7 @@ class Shell:
             exec_fn=self._substitute_text,
             execute_script=self._substitute,
             execute_statement=self._substitute,
-            execute_command=self._substitute,
+            execute_command=self._substitute_command,
         )
         self._assigner._ctx = self.ctx
 
@@ -108,7 +110,7 @@ class Shell:
     def fork(self) -> Shell:
         """A subshell: the same but for what it changes."""
         child = object.__new__(Shell)
-        child.machine, child.session, child.name = self.machine, self.session, self.name
+        child.machine, child.session, child.name, child.user = self.machine, self.session, self.name, self.user
         child.fds = dict(self.fds)
         child.traps = {}
         old = self.state
@@ -215,6 +217,9 @@ class Shell:
         except BrokenPipe:
             status = 141
         return ExecResult(stdout=captured.text, stderr="", exit_code=status)
+
+    async def _substitute_command(self, node: Any, stdin: str) -> Any:
+        raise NotImplementedError("the kept code runs no commands by itself")
 
     async def _substitute_text(self, script: str, env: Any = None, cwd: str | None = None) -> Any:
         return await self._substitute(parse(script))
@@ -373,7 +378,9 @@ class Shell:
     async def _words(self, node: Any) -> list[str]:
         words: list[str] = []
         for index, word in enumerate((node.name, *node.args)):
-            fixed = index > 0 and words[:1] and words[0] in DECLARATIONS and interpreter._word_has_literal_equals(word)
+            fixed = (
+                index > 0 and bool(words) and words[0] in DECLARATIONS and interpreter._word_has_literal_equals(word)
+            )
             found = (await expansion.expand_word_with_glob(self.ctx, word, no_split=fixed, no_glob=fixed))["values"]
             words += [interpreter._apply_tilde_to_assignment(each, self.ctx) for each in found] if fixed else found
         return words
@@ -499,6 +506,7 @@ class Shell:
             out=self.fds.get(1) or Null(),
             err=self.fds.get(2) or Null(),
             shell=self,
+            user=self.user,
             terminal=self.fds.get(1) is self.session.screen,
         )
 

@@ -78,7 +78,7 @@ async def start(ctx: Context, path: str) -> int:
         if path in programs or (in_place and base in programs):
             return await programs[path if path in programs else base](ctx)
         if in_place and base in ctx.machine.tools:
-            return await commands.find(base)(ctx.with_args(base, ctx.args))
+            return await commands.lookup(base)(ctx.with_args(base, ctx.args))
         return await _script(ctx, path)
     except Usage as usage:
         ctx.err.write(usage.message)

@@ -102,10 +102,9 @@ async def _network(shell: Shell, target: str) -> Any:
     """bash's /dev/tcp/HOST/PORT: a connection of the machine's own."""
     from kubesim.shell import sockets
 
-    _, _, protocol, host, port = (target.split("/", 4) + ["", ""])[:5]
+    _, _, protocol, host, port = [*target.split("/", 4), "", ""][:5]
     try:
         return await sockets.device(shell.machine, protocol, host, port)
     except sockets.Failed as error:
         shell.complain(f"connect: {error}")
         raise Failed(f"{target}: {error}") from None
-

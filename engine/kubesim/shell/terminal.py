@@ -54,7 +54,7 @@ class Terminal:
             from kubesim.shell import interpreter
 
             machine = self.machine
-            fds = {0: Null(), 1: self.session.screen, 2: self.session.errors}
+            fds: dict[int, Input | Output] = {0: Null(), 1: self.session.screen, 2: self.session.errors}
             self._shell = interpreter.Shell(machine, self.session, environment(machine), machine.cwd, fds)
         return self._shell
 
@@ -157,9 +157,11 @@ async def execute(
     problems: Output = Callback(err) if err else complaints
     name = argv[0] if argv else ""
     try:
-        path = processes.where(machine, name if "/" not in name or name.startswith("/") else machine.files.join(machine.cwd, name))
+        path = processes.where(
+            machine, name if "/" not in name or name.startswith("/") else machine.files.join(machine.cwd, name)
+        )
     except processes.NotFound:
-        how = f'stat {name}: no such file or directory' if "/" in name else "executable file not found in $PATH"
+        how = f"stat {name}: no such file or directory" if "/" in name else "executable file not found in $PATH"
         return cannot_start(name, how, 127)
     except processes.NotExecutable:
         return cannot_start(name, "permission denied", 126)
@@ -168,7 +170,14 @@ async def execute(
     env = {"PATH": ":".join(processes.DIRECTORIES), "HOSTNAME": machine.hostname, "HOME": machine.home, **machine.env}
     source: Input = (Text(decode(stdin)) if stdin else Null()) if isinstance(stdin, bytes) else stdin
     ctx = Context(
-        machine=machine, name=name, args=list(argv[1:]), env=env, cwd=machine.cwd, stdin=source, out=output, err=problems
+        machine=machine,
+        name=name,
+        args=list(argv[1:]),
+        env=env,
+        cwd=machine.cwd,
+        stdin=source,
+        out=output,
+        err=problems,
     )
     status = await processes.start(ctx, path)
     return Result(captured.text, complaints.text, status)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from kubesim.shell.context import words
+
 Node = tuple[Any, ...]
 
-KEYWORDS = frozenset(
-    "BEGIN END function func if else while for do break continue next nextfile exit return delete in getline print printf".split()
-)
-FUNCTIONS = frozenset(
-    "length substr index split sub gsub match sprintf sin cos atan2 exp log sqrt int rand srand tolower toupper system close"
-    " fflush gensub strftime systime".split()
-)
+KEYWORDS = words("""
+    BEGIN END function func if else while for do break continue next nextfile exit return delete in getline print printf
+""")
+FUNCTIONS = words("""
+    length substr index split sub gsub match sprintf sin cos atan2 exp log sqrt int rand srand tolower toupper system close fflush
+    gensub strftime systime
+""")
 TOKEN = re.compile(
     r"(?P<space>(?:[ \t\r]|\\\r?\n|\#[^\n]*)+)"
     r"|(?P<newline>\n)"
@@ -33,7 +35,9 @@ class Problem(Exception):
 
 def unescape(text: str) -> str:
     return re.sub(
-        r"\\([0-7]{1,3}|.)", lambda m: chr(int(m[1], 8)) if m[1][0] in "01234567" else ESCAPES.get(m[1], "\\" + m[1]), text
+        r"\\([0-7]{1,3}|.)",
+        lambda m: chr(int(m[1], 8)) if m[1][0] in "01234567" else ESCAPES.get(m[1], "\\" + m[1]),
+        text,
     )
 
 
@@ -116,7 +120,9 @@ class Parser:
 
     # -- program --------------------------------------------------------------------------------------------
 
-    def program(self) -> tuple[list[Node], list[tuple[Node | None, Node | None, Node | None]], list[Node], dict[str, Any]]:
+    def program(
+        self,
+    ) -> tuple[list[Node], list[tuple[Node | None, Node | None, Node | None]], list[Node], dict[str, Any]]:
         """BEGIN actions, (pattern, end of range, action) rules, END actions, functions."""
         begin: list[Node] = []
         rules: list[tuple[Node | None, Node | None, Node | None]] = []
@@ -224,13 +230,13 @@ class Parser:
 
     def _for_statement(self) -> Node:
         self._expect("(")
-        if self._kind == "name" and [each[1] for each in self._tokens[self._at + 1 : self._at + 2]] == ["in"]:
-            if self._tokens[self._at + 3][1] == ")":
-                name = self._take()
-                self._expect("in")
-                array = self._take()
-                self._expect(")")
-                return ("forin", name, array, self._body())
+        following = [text for _, text in self._tokens[self._at + 1 : self._at + 4]]
+        if self._kind == "name" and following[:1] == ["in"] and following[2:] == [")"]:
+            name = self._take()
+            self._expect("in")
+            array = self._take()
+            self._expect(")")
+            return ("forin", name, array, self._body())
         start = None if self._text == ";" else self._simple()
         self._expect(";")
         self._newlines()
@@ -276,7 +282,7 @@ class Parser:
         return (word, args, how, target)
 
     def _list(self, closing: str) -> list[Node]:
-        items = []
+        items: list[Node] = []
         if closing and self._accept(closing):
             return items
         while True:

@@ -52,7 +52,13 @@ def number(value: Any) -> float:
 
 
 def integral(value: float, form: str = "%.6g") -> str:
-    return str(int(value)) if value == int(value) and abs(value) < 1e16 else form % value if math.isfinite(value) else str(value)
+    return (
+        str(int(value))
+        if value == int(value) and abs(value) < 1e16
+        else form % value
+        if math.isfinite(value)
+        else str(value)
+    )
 
 
 def truth(value: Any) -> bool:
@@ -152,7 +158,9 @@ class Program:
             return text.split(separator)
         if separator == "":
             return list(text)
-        pattern = re.escape(separator) if len(separator) == 1 and separator != "\\" else regex.translate(separator, True)
+        pattern = (
+            re.escape(separator) if len(separator) == 1 and separator != "\\" else regex.translate(separator, True)
+        )
         return re.split(re.sub(r"(?<!\\)\((?!\?)", "(?:", pattern), text)
 
     @property
@@ -268,7 +276,10 @@ class Program:
 
     def _x_compare(self, operator: str, left: Node, right: Node) -> float:
         a, b = self._value(left), self._value(right)
-        numbers = all(isinstance(each, float) or (isinstance(each, Field) and (not each or NUMERIC.fullmatch(each))) for each in (a, b))
+        numbers = all(
+            isinstance(each, float) or (isinstance(each, Field) and (not each or NUMERIC.fullmatch(each)))
+            for each in (a, b)
+        )
         if numbers and not (isinstance(a, Field) and not a and isinstance(b, Field)):
             a, b = number(a), number(b)
         else:
@@ -364,7 +375,9 @@ class Program:
         return float(self.text(self._value(args[0])).find(self.text(self._value(args[1]))) + 1)
 
     def _f_split(self, args: list[Node]) -> float:
-        separator = self.variables["FS"] if len(args) < 3 else args[2][1] if args[2][0] == "ere" else self._value(args[2])
+        separator = (
+            self.variables["FS"] if len(args) < 3 else args[2][1] if args[2][0] == "ere" else self._value(args[2])
+        )
         parts = self.split(self.text(self._value(args[0])), self.text(separator))
         array = self._array(args[1][1])
         array.clear()
@@ -374,7 +387,9 @@ class Program:
     def _replace(self, args: list[Node], most: int) -> float:
         target = args[2] if len(args) > 2 else ("field", ("number", 0.0))
         raw = self.text(self._value(args[1]))
-        replacement = re.sub(r"\\\\|\\&|&|\\", lambda m: {"\\\\": r"\\", "\\&": "&", "&": r"\g<0>", "\\": r"\\"}[m[0]], raw)
+        replacement = re.sub(
+            r"\\\\|\\&|&|\\", lambda m: {"\\\\": r"\\", "\\&": "&", "&": r"\g<0>", "\\": r"\\"}[m[0]], raw
+        )
         text, count = self._pattern(args[0]).subn(replacement, self.text(self._value(target)), count=most)
         if count:
             self._assign(target, text)

@@ -15,7 +15,7 @@ from functools import cache
 
 from kubesim.errors import NotSimulated
 from kubesim.machine import Machine
-from kubesim.shell.context import Context, Run
+from kubesim.shell.context import Context, Run, words
 
 # Names whose file is called otherwise.
 FILES = {
@@ -47,39 +47,31 @@ FILES = {
     "route": "ip_route",
     "arp": "ip_neigh",
     "false": "true",
-    "unxz": "gzip",
     "su": "sudo",
     "killall": "pkill",
     "pgrep": "pkill",
     "less": "more",
     "type": "which",
-    "tac": "tac",
+    "chgrp": "chown",
     "tracepath": "traceroute",
-    "sha256sum": "checksum",
-    "gunzip": "gzip",
-    "zcat": "gzip",
-    "fg": "bg",
-    "netsh": "netsh",
     "ctr": "crictl",
-    "podman": "docker",
 }
 
 # Tools of the kept bash that were tried against GNU's and agree.
-KEPT = frozenset(
-    "base64 basename cat chmod column comm cp cut dirname du echo expand expr file fold head join jq ln ls md5sum mkdir mv nl od"
-    " printf pwd readlink rev rm rmdir sed seq sha1sum sha256sum shuf split stat strings tac tail tee touch tr tree unexpand uniq"
-    " wc yq".split()
-)
+KEPT = words("""
+    base64 basename cat chmod column comm cp cut dirname du echo expand expr file fold join jq ln ls md5sum mkdir mv nl od printf
+    pwd readlink rev rm rmdir sed seq sha1sum sha256sum shuf split stat strings tac tee touch tr tree unexpand uniq wc yq
+""")
 
 # Builtins of every shell that have a command of the same name: they work whatever the disk has.
 ALWAYS = ("echo", "printf", "pwd")
 
 # Commands that Debian has in a directory of its own; the rest lie in /usr/bin.
-SBIN = frozenset(
-    "arp conntrack ifconfig ip ip6tables ip6tables-restore ip6tables-save ipset iptables iptables-restore iptables-save ipvsadm nft"
-    " route sysctl tcpdump traceroute".split()
-)
-LOCAL = frozenset("k kubectl minikube".split())
+SBIN = words("""
+    arp conntrack ifconfig ip ip6tables ip6tables-restore ip6tables-save ipset iptables iptables-restore iptables-save ipvsadm nft
+    route sysctl tcpdump traceroute
+""")
+LOCAL = words("k kubectl minikube outside")
 
 
 def _module(name: str) -> str:
@@ -93,7 +85,7 @@ def ours(name: str) -> bool:
 
 
 @cache
-def find(name: str) -> Run:
+def lookup(name: str) -> Run:
     """The command of that name.  A tool set may name what is on the real disk and not here: that one says so."""
     if ours(name):
         run: Run = importlib.import_module(_module(name)).run

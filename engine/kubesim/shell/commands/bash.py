@@ -44,7 +44,14 @@ async def run(ctx: Context) -> int:
         called = args.pop(0)
     session = ctx.shell.session if ctx.shell is not None else Session()
     shell = interpreter.Shell(
-        ctx.machine, session, ctx.env, ctx.cwd, {0: ctx.stdin, 1: ctx.out, 2: ctx.err}, name=name, args=args
+        ctx.machine,
+        session,
+        ctx.env,
+        ctx.cwd,
+        {0: ctx.stdin, 1: ctx.out, 2: ctx.err},
+        name=name,
+        args=args,
+        user=ctx.user,
     )
     shell.state.env["0"] = called
     shell.aliases.clear()

@@ -20,4 +20,4 @@ async def run(ctx: Context) -> int:
         ctx.complain(f"{name}: applet not found")
         return 127
     inner = ctx.with_args(f"busybox {name}" if name == "nslookup" else name, ctx.args[1:])
-    return await commands.find(name)(inner)
+    return await commands.lookup(name)(inner)

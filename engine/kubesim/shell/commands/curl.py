@@ -19,7 +19,10 @@ TRANSIENT_STATUSES = (408, 429, 500, 502, 503, 504)
 async def run(ctx: Context) -> int:
     options = parse(ctx.args)
     if "version" in options.flags:
-        ctx.print(f"curl {VERSION} (x86_64-pc-linux-gnu) libcurl/{VERSION} OpenSSL/3.0.13 zlib/1.3\nRelease-Date: 2023-12-06\nProtocols: http https")
+        ctx.print(
+            f"curl {VERSION} (x86_64-pc-linux-gnu) libcurl/{VERSION} OpenSSL/3.0.13 zlib/1.3\n"
+            "Release-Date: 2023-12-06\nProtocols: http https"
+        )
         return 0
     if "help" in options.flags:
         ctx.print("Usage: curl [options...] <url>")
@@ -110,7 +113,9 @@ class _Attempt:
             wait = pause if pause is not None else backoff
             if "silent" not in self.options.flags:
                 plural = "y" if left == 1 else "ies"
-                self.ctx.complain(f"Warning: Problem: {transient}. Will retry in {wait:.0f} seconds. {left} retr{plural} left.")
+                self.ctx.complain(
+                    f"Warning: Problem: {transient}. Will retry in {wait:.0f} seconds. {left} retr{plural} left."
+                )
             left -= 1
             backoff = min(backoff * 2, 600.0)
             await self.ctx.world.sleep(wait)

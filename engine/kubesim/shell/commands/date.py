@@ -21,8 +21,8 @@ async def run(ctx: Context) -> int:
         name="date",
     )
     now = ids.utc(ctx.world.now)
-    text = (found.get("d") or found.get("date") or [None])[-1]
-    if text is not None:
+    text = (found.get("d") or found.get("date") or [""])[-1]
+    if text:
         now = _parse(text, now)
     form = next((each[1:] for each in rest if each.startswith("+")), "%a %b %e %H:%M:%S UTC %Y")
     if "R" in found or "rfc-email" in found:

@@ -38,7 +38,7 @@ async def run(ctx: Context) -> int:
         for line in difflib.unified_diff(a, b, names[0], names[1], lineterm="", n=context):
             ctx.print(line)
     else:
-        for kind, i1, i2, j1, j2 in difflib.SequenceMatcher(None, *key, autojunk=False).get_opcodes():
+        for kind, i1, i2, j1, j2 in difflib.SequenceMatcher(None, key[0], key[1], autojunk=False).get_opcodes():
             if kind == "equal":
                 continue
             left = _range(i1, i2) if kind != "insert" else str(i1)

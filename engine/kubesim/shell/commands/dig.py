@@ -9,15 +9,15 @@ from kubesim import ids
 from kubesim.dns import resolver, wire
 from kubesim.dns.answers import Question, Record, absolute
 from kubesim.shell import sockets
-from kubesim.shell.context import Context, Usage, not_simulated
+from kubesim.shell.context import Context, Usage, not_simulated, words
 
 VERSION = "9.18.28"
-TYPES = frozenset("A AAAA ANY CAA CNAME DNSKEY HTTPS MX NAPTR NS PTR SOA SRV SVCB TXT".split())
+TYPES = words("A AAAA ANY CAA CNAME DNSKEY HTTPS MX NAPTR NS PTR SOA SRV SVCB TXT")
 # +option and +nooption that are understood; what they do stands in `_Query.show`.
-TOGGLES = frozenset(
-    "short search tcp recurse edns cmd comments question answer authority additional stats all ndots ttlid identify qr"
-    " showsearch besteffort cookie dnssec multiline defname trace nssearch".split()
-)
+TOGGLES = words("""
+    short search tcp recurse edns cmd comments question answer authority additional stats all ndots ttlid identify qr showsearch
+    besteffort cookie dnssec multiline defname trace nssearch
+""")
 
 
 @dataclass
@@ -171,7 +171,11 @@ def _show(ctx: Context, query: _Query, reply: wire.Reply, server: str, address: 
         if edns:
             ctx.print(f";; OPT PSEUDOSECTION:\n; EDNS: version: {message.edns}, flags:; udp: {message.payload}")
     if query.on("question"):
-        ctx.print((";; QUESTION SECTION:\n" if query.on("comments") else "") + _columns([(f";{reply.question.name}", 32), ("IN", 40), (query.type, 0)]) + "\n")
+        ctx.print(
+            (";; QUESTION SECTION:\n" if query.on("comments") else "")
+            + _columns([(f";{reply.question.name}", 32), ("IN", 40), (query.type, 0)])
+            + "\n"
+        )
     for title, section, option in (
         ("ANSWER", answer.answer, "answer"),
         ("AUTHORITY", answer.authority, "authority"),
@@ -211,6 +215,3 @@ def _columns(cells: list[tuple[str, int]]) -> str:
             out += " "
             at += 1
     return out
-
-
-__all__ = ["line", "run"]

@@ -8,7 +8,9 @@ from kubesim.shell.terminal import environment
 
 async def run(ctx: Context) -> int:
     if not ctx.args or ctx.args[0] != "exec":
-        raise not_simulated(ctx, f"the command {ctx.args[0]!r}" if ctx.args else "this", "Known: docker exec [-it] NODE COMMAND")
+        raise not_simulated(
+            ctx, f"the command {ctx.args[0]!r}" if ctx.args else "this", "Known: docker exec [-it] NODE COMMAND"
+        )
     found, rest = options(
         ctx.args[1:],
         flags="itd",
@@ -21,7 +23,9 @@ async def run(ctx: Context) -> int:
     if len(rest) < 2:
         raise Usage('"docker exec" requires at least 2 arguments.\n')
     if ctx.machine.machines is None:
-        raise Usage("Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?\n")
+        raise Usage(
+            "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?\n"
+        )
     try:
         machine = ctx.machine.machines(f"node/{rest[0]}")
     except LookupError:
@@ -31,4 +35,4 @@ async def run(ctx: Context) -> int:
         name, _, value = each.partition("=")
         env[name] = value
     cwd = (found.get("w") or found.get("workdir") or ["/"])[-1]
-    return await ctx.call(rest[1:], machine=machine, env=env, cwd=cwd, shell=None)
+    return await ctx.call(rest[1:], machine=machine, env=env, cwd=cwd, shell=None, user="root")

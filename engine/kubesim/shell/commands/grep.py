@@ -6,14 +6,14 @@ import posixpath
 import re
 
 from kubesim.shell import regex
-from kubesim.shell.context import Context, Usage, options, reason
+from kubesim.shell.context import Context, Usage, options, reason, words
 from kubesim.shell.streams import decode
 
-LONG_FLAGS = (
-    "ignore-case invert-match count line-number files-with-matches files-without-match only-matching quiet silent word-regexp"
-    " line-regexp extended-regexp fixed-strings basic-regexp perl-regexp no-filename with-filename recursive no-messages"
-    " line-buffered text color colour"
-).split()
+LONG_FLAGS = words("""
+    ignore-case invert-match count line-number files-with-matches files-without-match only-matching quiet silent word-regexp
+    line-regexp extended-regexp fixed-strings basic-regexp perl-regexp no-filename with-filename recursive no-messages
+    line-buffered text color colour
+""")
 SHORT = {
     "ignore-case": "i",
     "invert-match": "v",
@@ -51,7 +51,16 @@ async def run(ctx: Context) -> int:
             flags="ivcnlLoqwxEFGPhHrRsayU",
             values="ABCemf",
             long_flags=tuple(LONG_FLAGS),
-            long_values=("after-context", "before-context", "context", "regexp", "max-count", "file", "include", "exclude"),
+            long_values=(
+                "after-context",
+                "before-context",
+                "context",
+                "regexp",
+                "max-count",
+                "file",
+                "include",
+                "exclude",
+            ),
             name=ctx.name,
         )
     except Usage as usage:

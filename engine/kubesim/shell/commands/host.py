@@ -25,7 +25,10 @@ PHRASES = {
 async def run(ctx: Context) -> int:
     found, rest = options(ctx.args, flags="avT46r", values="tWRN", name="host")
     if not rest:
-        raise Usage("Usage: host [-aCdilrTvVw] [-c class] [-N ndots] [-t type] [-W time]\n            [-R number] [-m flag] [-p port] hostname [server]\n")
+        raise Usage(
+            "Usage: host [-aCdilrTvVw] [-c class] [-N ndots] [-t type] [-W time]\n"
+            "            [-R number] [-m flag] [-p port] hostname [server]\n"
+        )
     settings = resolver.config(ctx.machine.files)
     server = settings.servers[0]
     if len(rest) > 1:
@@ -42,7 +45,11 @@ async def run(ctx: Context) -> int:
     rcode = "NXDOMAIN"
     for name in names:
         asked = await resolver.ask(
-            ctx.machine, server, [Question(name, each) for each in types], timeout=float(found.get("W", ["5"])[-1]), tcp="T" in found
+            ctx.machine,
+            server,
+            [Question(name, each) for each in types],
+            timeout=float(found.get("W", ["5"])[-1]),
+            tcp="T" in found,
         )
         if not any(each.answer for each in asked):
             ctx.print(";; connection timed out; no servers could be reached")
@@ -50,8 +57,14 @@ async def run(ctx: Context) -> int:
         shown: list[str] = []
         for each in asked:
             for record in each.answer.answer if each.answer else ():
-                data = record.data if record.type in ("TXT", "SRV", "SOA", "CNAME", "PTR", "MX", "NS") else record.data.rstrip(".")
-                shown.append(f"{record.name.rstrip('.')} {PHRASES.get(record.type, 'has ' + record.type + ' record')} {data}")
+                data = (
+                    record.data
+                    if record.type in ("TXT", "SRV", "SOA", "CNAME", "PTR", "MX", "NS")
+                    else record.data.rstrip(".")
+                )
+                shown.append(
+                    f"{record.name.rstrip('.')} {PHRASES.get(record.type, 'has ' + record.type + ' record')} {data}"
+                )
         if shown:
             for text in dict.fromkeys(shown):
                 ctx.print(text)
@@ -60,5 +73,9 @@ async def run(ctx: Context) -> int:
         if rcode == "NOERROR":
             ctx.print(f"{name.rstrip('.')} has no {types[0]} record")
             return 1
-    ctx.print(f"Host {names[0].rstrip('.') if types == ['PTR'] else rest[0]} not found: 3({rcode})" if rcode == "NXDOMAIN" else f"Host {rest[0]} not found: {rcode}")
+    ctx.print(
+        f"Host {names[0].rstrip('.') if types == ['PTR'] else rest[0]} not found: 3({rcode})"
+        if rcode == "NXDOMAIN"
+        else f"Host {rest[0]} not found: {rcode}"
+    )
     return 1

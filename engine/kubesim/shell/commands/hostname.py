@@ -8,7 +8,10 @@ from kubesim.shell.context import Context, Usage, options
 
 async def run(ctx: Context) -> int:
     found, rest = options(
-        ctx.args, flags="iIsfda", long_flags=("ip-address", "all-ip-addresses", "short", "fqdn", "domain"), name="hostname"
+        ctx.args,
+        flags="iIsfda",
+        long_flags=("ip-address", "all-ip-addresses", "short", "fqdn", "domain"),
+        name="hostname",
     )
     name = ctx.machine.hostname
     if rest:

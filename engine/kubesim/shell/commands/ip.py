@@ -9,10 +9,20 @@ from kubesim.net.link import Interface
 from kubesim.net.route import Route
 from kubesim.shell.context import Context, Usage, not_simulated
 
-OBJECTS = {"address": "address", "addr": "address", "link": "link", "route": "route", "neighbour": "neighbour", "neigh": "neighbour",
-           "neighbor": "neighbour", "rule": "rule", "netns": "netns", "monitor": "monitor", "tunnel": "tunnel", "maddress": "maddress"}  # fmt: skip
-# What the kernel says the link is, and the flags and queue that it has by its kind.
-LINKS = {"loopback": ("LOOPBACK,UP,LOWER_UP", "loopback", "00:00:00:00:00:00")}
+# Any beginning of these is enough; the first that fits counts (iproute2, ip/ip.c: cmds).
+OBJECTS = (
+    "address",
+    "addrlabel",
+    "link",
+    "route",
+    "neighbour",
+    "neighbor",
+    "rule",
+    "netns",
+    "monitor",
+    "tunnel",
+    "maddress",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +54,17 @@ async def run(ctx: Context) -> int:
     if not args:
         raise Usage("Usage: ip [ OPTIONS ] OBJECT { COMMAND | help }\n", 255)
     word = args.pop(0)
-    name = next((full for short, full in OBJECTS.items() if short.startswith(word)), None)
+    name = next((full for full in OBJECTS if full.startswith(word)), None)
     if name is None:
         raise Usage(f'Object "{word}" is unknown, try "ip help".\n', 1)
-    handler = {"address": _address, "link": _link, "route": _route, "neighbour": _neighbour, "rule": _rule}.get(name)
+    handler = {
+        "address": _address,
+        "link": _link,
+        "route": _route,
+        "neighbour": _neighbour,
+        "neighbor": _neighbour,
+        "rule": _rule,
+    }.get(name)
     if handler is None:
         raise not_simulated(ctx, name)
     return handler(ctx, flags, args)
@@ -78,7 +95,8 @@ def _state(interface: Interface) -> str:
 
 def _head(interface: Interface) -> str:
     queue = "pfifo_fast" if interface.kind == "ether" else "noqueue"
-    return f"{interface.index}: {_name(interface)}: <{_flags(interface)}> mtu {interface.mtu} qdisc {queue} state {_state(interface)} group default qlen 1000"
+    state = f"mtu {interface.mtu} qdisc {queue} state {_state(interface)} group default qlen 1000"
+    return f"{interface.index}: {_name(interface)}: <{_flags(interface)}> {state}"
 
 
 def _ether(interface: Interface) -> str:
@@ -96,7 +114,9 @@ def _inet(interface: Interface, flags: Flags) -> list[str]:
             continue
         if ipv6:
             noprefix = " noprefixroute" if each.ip == "::1" else ""
-            lines.append(f"    inet6 {each} scope {each.scope}{noprefix} \n       valid_lft forever preferred_lft forever")
+            lines.append(
+                f"    inet6 {each} scope {each.scope}{noprefix} \n       valid_lft forever preferred_lft forever"
+            )
             continue
         broadcast = "" if each.length >= 31 or interface.kind == "loopback" else f" brd {_broadcast(str(each))}"
         # The nodes' own address came by DHCP, where the machine is a VM or on a cloud.
@@ -149,7 +169,7 @@ def _address(ctx: Context, flags: Flags, args: list[str]) -> int:
 
 def _change_address(ctx: Context, args: list[str]) -> int:
     if "dev" not in args or len(args) < 4:
-        raise Usage("Not enough information: \"dev\" argument is required.\n", 255)
+        raise Usage('Not enough information: "dev" argument is required.\n', 255)
     device = args[args.index("dev") + 1]
     prefix = next(each for each in args[1:] if each not in ("dev", device))
     net = ctx.machine.net
@@ -223,7 +243,10 @@ def _keywords(args: list[str]) -> dict[str, str]:
     queue = list(args)
     while queue:
         word = queue.pop(0)
-        if word in ("via", "dev", "src", "metric", "proto", "scope", "table", "from", "type", "match", "exact", "root") and queue:
+        if (
+            word in ("via", "dev", "src", "metric", "proto", "scope", "table", "from", "type", "match", "exact", "root")
+            and queue
+        ):
             found[word] = queue.pop(0)
         elif word in ("blackhole", "unreachable", "prohibit", "unicast"):
             found["kind"] = word
@@ -279,11 +302,11 @@ def _route_get(ctx: Context, args: list[str]) -> int:
         raise Usage("RTNETLINK answers: Network is unreachable\n", 2)
     source = words.get("from") or route.source or net.source_for(route.device, route.via or destination)
     if route.kind == "local":
-        ctx.print(f"local {destination} dev lo src {destination} uid {0 if ctx.machine.user == 'root' else 1000} ")
+        ctx.print(f"local {destination} dev lo src {destination} uid {0 if ctx.user == 'root' else 1000} ")
         ctx.print("    cache <local> ")
         return 0
     via = f" via {route.via}" if route.via else ""
-    ctx.print(f"{destination}{via} dev {route.device} src {source} uid {0 if ctx.machine.user == 'root' else 1000} ")
+    ctx.print(f"{destination}{via} dev {route.device} src {source} uid {0 if ctx.user == 'root' else 1000} ")
     ctx.print("    cache ")
     return 0
 

@@ -16,7 +16,8 @@ async def run(ctx: Context) -> int:
         prefix = address.prefix("0.0.0.0/0" if route.destination == "default" else route.destination)
         flags = "U" + ("G" if route.via else "") + ("H" if prefix.length == 32 else "")
         mask = address.text(prefix.mask)
+        base = address.text(prefix.base)
         ctx.print(
-            f"{address.text(prefix.base):<15} {route.via or '0.0.0.0':<15} {mask:<15} {flags:<5} {route.metric:<6} 0        0 {route.device}"
+            f"{base:<15} {route.via or '0.0.0.0':<15} {mask:<15} {flags:<5} {route.metric:<6} 0        0 {route.device}"
         )
     return 0

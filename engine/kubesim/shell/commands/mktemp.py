@@ -8,8 +8,12 @@ from kubesim.shell.context import Context, options
 
 
 async def run(ctx: Context) -> int:
-    found, rest = options(ctx.args, flags="dqtu", values="p", long_flags=("directory",), long_values=("tmpdir", "suffix"), name="mktemp")
-    template = rest[0] if rest else posixpath.join((found.get("p") or found.get("tmpdir") or ["/tmp"])[-1], "tmp.XXXXXXXXXX")
+    found, rest = options(
+        ctx.args, flags="dqtu", values="p", long_flags=("directory",), long_values=("tmpdir", "suffix"), name="mktemp"
+    )
+    template = (
+        rest[0] if rest else posixpath.join((found.get("p") or found.get("tmpdir") or ["/tmp"])[-1], "tmp.XXXXXXXXXX")
+    )
     stem = template.rstrip("X")
     letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
     rng = ctx.world.rng("mktemp")
@@ -21,5 +25,3 @@ async def run(ctx: Context) -> int:
         ctx.files.write(path, b"", 0o600)
     ctx.print(path)
     return 0
-
-

@@ -1,4 +1,4 @@
-"""nc, netcat: the traditional one of Debian, and OpenBSD's and busybox's where they differ in words; TCP and UDP clients, and -l."""
+"""nc, netcat: the traditional one of Debian; TCP and UDP clients, scanning, and -l."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from kubesim.world import TimedOut
 
 # /etc/services, as far as ports here have a name.
 SERVICES = {
-    7: "echo", 9: "discard", 13: "daytime", 17: "qotd", 19: "chargen", 21: "ftp", 22: "ssh", 23: "telnet", 25: "smtp", 53: "domain",
-    80: "http", 110: "pop3", 143: "imap2", 179: "bgp", 443: "https", 993: "imaps", 3306: "mysql", 5432: "postgresql", 6379: "redis",
-    8080: "http-alt",
+    7: "echo", 9: "discard", 13: "daytime", 17: "qotd", 19: "chargen", 21: "ftp", 22: "ssh", 23: "telnet", 25: "smtp",
+    53: "domain",    80: "http", 110: "pop3", 143: "imap2", 179: "bgp", 443: "https", 993: "imaps", 3306: "mysql", 5432: "postgresql",
+    6379: "redis",    8080: "http-alt",
 }  # fmt: skip
 
 
@@ -66,7 +66,9 @@ def _ports(text: str) -> list[int]:
     return list(range(low, high + 1))
 
 
-async def _one(ctx: Context, found: dict[str, list[str]], shown: str, address: str, port: int, limit: float | None) -> bool:
+async def _one(
+    ctx: Context, found: dict[str, list[str]], shown: str, address: str, port: int, limit: float | None
+) -> bool:
     service = SERVICES.get(port, "?")
     told = f"{shown} [{address}] {port} ({service})"
     if "u" in found:
@@ -148,7 +150,9 @@ async def _listen(ctx: Context, found: dict[str, list[str]], rest: list[str]) ->
         while True:
             connection = await listener.accept()
             if "v" in found:
-                ctx.complain(f"connect to [{connection.local[0]}] from (UNKNOWN) [{connection.peer[0]}] {connection.peer[1]}")
+                ctx.complain(
+                    f"connect to [{connection.local[0]}] from (UNKNOWN) [{connection.peer[0]}] {connection.peer[1]}"
+                )
             await talk(ctx, connection)
             if "k" not in found:
                 return 0

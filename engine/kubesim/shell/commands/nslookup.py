@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 
 from kubesim.dns import resolver
-from kubesim.dns.answers import Question, absolute
+from kubesim.dns.answers import Answer, Question, absolute
 from kubesim.shell import sockets
 from kubesim.shell.context import Context, Usage, not_simulated
 
@@ -33,7 +33,7 @@ async def run(ctx: Context) -> int:
         address = await sockets.resolve_one(ctx.machine, server)
     except sockets.Failed:
         raise Usage(f"nslookup: couldn't get address for '{server}': not found\n") from None
-    busybox = ctx.name == "busybox nslookup" or "dig" not in ctx.machine.tools and "busybox" in ctx.machine.tools
+    busybox = ctx.name == "busybox nslookup" or ("dig" not in ctx.machine.tools and "busybox" in ctx.machine.tools)
     if busybox and "apt-get" in ctx.machine.tools:
         return await _old_busybox(ctx, words[0], server, address)
     return await _Asking(ctx, settings, server, address, port, timeout, busybox).all(words[0], kind)
@@ -61,7 +61,14 @@ async def _old_busybox(ctx: Context, name: str, server: str, address: str) -> in
 
 class _Asking:
     def __init__(
-        self, ctx: Context, settings: resolver.Config, server: str, address: str, port: int, timeout: float, busybox: bool
+        self,
+        ctx: Context,
+        settings: resolver.Config,
+        server: str,
+        address: str,
+        port: int,
+        timeout: float,
+        busybox: bool,
     ) -> None:
         self.ctx = ctx
         self.settings = settings
@@ -75,7 +82,11 @@ class _Asking:
         found: list[resolver.Lookup] = []
         for _ in range(self.settings.attempts + 1):
             found = await resolver.ask(
-                self.ctx.machine, self.address, [Question(name, each) for each in types], port=self.port, timeout=self.timeout
+                self.ctx.machine,
+                self.address,
+                [Question(name, each) for each in types],
+                port=self.port,
+                timeout=self.timeout,
             )
             if any(each.answer for each in found):
                 break
@@ -109,7 +120,9 @@ class _Asking:
                 return self._no_server()
             if not head:
                 mark = ":" if self.busybox else "#"
-                ctx.print(f"Server:\t\t{self.server if not self.busybox else self.address}\nAddress:\t{self.address}{mark}{self.port}\n")
+                ctx.print(
+                    f"Server:\t\t{self.server if not self.busybox else self.address}\nAddress:\t{self.address}{mark}{self.port}\n"
+                )
                 head = True
             answers = [one.answer for one in asked if one.answer is not None]
             if any(answer.answer for answer in answers):
@@ -121,13 +134,17 @@ class _Asking:
                 ctx.print(f"*** Can't find {name}: No answer\n")
                 return 1
             if self.busybox:
-                ctx.print(f"*** Can't find {each.rstrip('.')}: No answer\n" if rcode == "NOERROR" else f"** server can't find {each.rstrip('.')}: {rcode}\n")
+                ctx.print(
+                    f"*** Can't find {each.rstrip('.')}: No answer\n"
+                    if rcode == "NOERROR"
+                    else f"** server can't find {each.rstrip('.')}: {rcode}\n"
+                )
         if not self.busybox:
-            shown = name if not pointer else pointer
+            shown = pointer or name
             ctx.print(f"** server can't find {shown}: {missing[-1][1]}\n")
         return 1
 
-    def _show(self, answers: list) -> None:  # type: ignore[type-arg]
+    def _show(self, answers: list[Answer]) -> None:
         ctx = self.ctx
         if not answers[0].authoritative:
             ctx.print("Non-authoritative answer:")
@@ -139,7 +156,9 @@ class _Asking:
                 if record.type in ("A", "AAAA"):
                     text = f"Name:\t{name}\nAddress: {data}"
                 elif record.type == "CNAME":
-                    text = f"{name}\tcanonical name = {data if not self.busybox else data.rstrip('.')}" + ("." if not data.endswith(".") and not self.busybox else "")
+                    text = f"{name}\tcanonical name = {data if not self.busybox else data.rstrip('.')}" + (
+                        "." if not data.endswith(".") and not self.busybox else ""
+                    )
                 elif record.type == "PTR":
                     text = f"{name}\tname = {data if not self.busybox else data.rstrip('.')}"
                 elif record.type == "SRV":

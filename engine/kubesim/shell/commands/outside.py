@@ -12,4 +12,6 @@ async def run(ctx: Context) -> int:
     if not ctx.args:
         raise Usage("usage: outside COMMAND [ARG ...]\n", 2)
     machine = ctx.machine.machines("outside")
-    return await ctx.call(ctx.args, machine=machine, env=environment(machine), cwd=machine.home, shell=None)
+    return await ctx.call(
+        ctx.args, machine=machine, env=environment(machine), cwd=machine.home, shell=None, user=machine.user
+    )

@@ -30,7 +30,9 @@ async def run(ctx: Context) -> int:
     try:
         address = await sockets.resolve_one(ctx.machine, rest[0], family)
     except sockets.Failed as error:
-        raise Usage(f"ping: bad address '{rest[0]}'\n" if busybox else f"ping: {rest[0]}: {error}\n", 1 if busybox else 2) from None
+        raise Usage(
+            f"ping: bad address '{rest[0]}'\n" if busybox else f"ping: {rest[0]}: {error}\n", 1 if busybox else 2
+        ) from None
     live = ctx.shell is not None and ctx.shell.session.interactive
     count = int(found["c"][-1]) if "c" in found else (1 << 30 if live else SCRIPT_COUNT)
     return await _Pinging(ctx, found, rest[0], address, count, busybox).all()
@@ -76,7 +78,9 @@ class _Pinging:
         self.sent += 1
         ttl = int(self.found.get("t", ["64"])[-1])
         last = number == self.count
-        echo = await self.ctx.machine.net.ping(self.address, ttl=ttl, timeout=self.wait if last else max(self.interval, 0.01))
+        echo = await self.ctx.machine.net.ping(
+            self.address, ttl=ttl, timeout=self.wait if last else max(self.interval, 0.01)
+        )
         self._tell(number, echo)
         spent = self.ctx.world.now - began
         if not last and spent < self.interval:
@@ -88,9 +92,14 @@ class _Pinging:
             if "q" in self.found:
                 return
             if self.busybox:
-                self.ctx.print(f"{self.size + 8} bytes from {echo.address}: seq={number - 1} ttl={echo.ttl} time={echo.rtt * 1000:.3f} ms")
+                self.ctx.print(
+                    f"{self.size + 8} bytes from {echo.address}: seq={number - 1} ttl={echo.ttl} time={echo.rtt * 1000:.3f} ms"
+                )
             else:
-                self.ctx.print(f"{self.size + 8} bytes from {echo.address}: icmp_seq={number} ttl={echo.ttl} time={_three(echo.rtt * 1000)} ms")
+                self.ctx.print(
+                    f"{self.size + 8} bytes from {echo.address}: icmp_seq={number} "
+                    f"ttl={echo.ttl} time={_three(echo.rtt * 1000)} ms"
+                )
         elif echo.icmp and not self.busybox:
             self.errors += 1
             if "q" not in self.found:
@@ -107,15 +116,29 @@ class _Pinging:
             return
         errors = f", +{self.errors} errors" if self.errors else ""
         spent = (self.ctx.world.now - self.began) * 1000
-        self.ctx.print(f"{self.sent} packets transmitted, {len(self.times)} received{errors}, {lost}% packet loss, time {spent:.0f}ms")
+        self.ctx.print(
+            f"{self.sent} packets transmitted, {len(self.times)} received{errors}, {lost}% packet loss, time {spent:.0f}ms"
+        )
         if self.times:
             average = sum(self.times) / len(self.times)
-            deviation = math.sqrt(max(0.0, sum(each * each for each in self.times) / len(self.times) - average * average))
-            self.ctx.print(f"rtt min/avg/max/mdev = {min(self.times):.3f}/{average:.3f}/{max(self.times):.3f}/{deviation:.3f} ms")
+            deviation = math.sqrt(
+                max(0.0, sum(each * each for each in self.times) / len(self.times) - average * average)
+            )
+            self.ctx.print(
+                f"rtt min/avg/max/mdev = {min(self.times):.3f}/{average:.3f}/{max(self.times):.3f}/{deviation:.3f} ms"
+            )
         else:
             self.ctx.print()
 
 
 def _three(value: float) -> str:
     """iputils shows three digits: 0.065, 1.23, 12.3, 123."""
-    return f"{value:.3f}" if value < 1 else f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:.0f}"
+    return (
+        f"{value:.3f}"
+        if value < 1
+        else f"{value:.2f}"
+        if value < 10
+        else f"{value:.1f}"
+        if value < 100
+        else f"{value:.0f}"
+    )

@@ -10,7 +10,7 @@ UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 def seconds(text: str, name: str = "sleep") -> float:
-    """"1.5", "2m"; Usage for what is no time interval."""
+    """ "1.5", "2m"; Usage for what is no time interval."""
     match = re.fullmatch(r"(\d+\.?\d*|\.\d+)([smhd]?)", text)
     if match is None:
         raise Usage(f"{name}: invalid time interval '{text}'\nTry '{name} --help' for more information.\n")

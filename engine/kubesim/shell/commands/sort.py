@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import cmp_to_key
+from itertools import pairwise
 from typing import Any
 
 from kubesim.shell.context import Context, options
@@ -61,7 +62,7 @@ async def run(ctx: Context) -> int:
         return ((a > b) - (a < b)) * (-1 if "r" in letters else 1)
 
     if "c" in letters:
-        for number, (left, right) in enumerate(zip(lines, lines[1:], strict=False), 2):
+        for number, (left, right) in enumerate(pairwise(lines), 2):
             if total(left, right) > 0:
                 ctx.complain(f"sort: {names[0] if names else '-'}:{number}: disorder: {right}")
                 return 1

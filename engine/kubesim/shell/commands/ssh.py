@@ -24,4 +24,6 @@ async def run(ctx: Context) -> int:
             raise Usage(f"ssh: Could not resolve hostname {name}: {error}\n", 255) from None
         raise Usage(f"ssh: connect to host {address} port 22: Connection refused\n", 255) from None
     argv = ["bash", "-c", " ".join(rest[1:])] if len(rest) > 1 else ["bash"]
-    return await ctx.call(argv, machine=machine, env=environment(machine), cwd=machine.home, shell=None)
+    return await ctx.call(
+        argv, machine=machine, env=environment(machine), cwd=machine.home, shell=None, user=machine.user
+    )

@@ -25,24 +25,30 @@ async def run(ctx: Context) -> int:
         name, _, value = rest.pop(0).partition("=")
         env[name] = value
     user = (found.get("u") or found.get("user") or ["root"])[-1]
-    machine = as_user(ctx, user)
+    home = _home(ctx, user)
     if not ({"E", "preserve-env"} & set(found)):
-        env = {key: value for key, value in env.items() if key in ("PATH", "TERM", "LANG")} | dict(
-            USER=user, LOGNAME=user, HOME=machine.home, SHELL="/bin/bash", SUDO_USER=ctx.machine.user
-        )
+        env = {key: value for key, value in env.items() if key in ("PATH", "TERM", "LANG")} | {
+            "USER": user,
+            "LOGNAME": user,
+            "HOME": home,
+            "SHELL": "/bin/bash",
+            "SUDO_USER": ctx.user,
+        }
     if not rest:
         if not ({"i", "s", "login", "v", "k", "K", "validate"} & set(found)):
-            raise Usage("usage: sudo -h | -K | -k | -V\nusage: sudo [-ABbEHknPS] [-g group] [-u user] [VAR=value] [-i|-s] [command]\n")
+            raise Usage(
+                "usage: sudo -h | -K | -k | -V\nusage: sudo [-ABbEHknPS] [-g group] [-u user] [VAR=value] [-i|-s] [command]\n"
+            )
         if {"v", "k", "K", "validate"} & set(found):
             return 0
         rest = ["bash"]
     try:
-        path = processes.where(machine, rest[0])
+        path = processes.where(ctx.machine, rest[0])
     except (processes.NotFound, processes.NotExecutable, IsADirectoryError):
         ctx.complain(f"sudo: {rest[0]}: command not found")
         return 1
-    cwd = machine.home if {"i", "login"} & set(found) else ctx.cwd
-    return await processes.start(replace(ctx, machine=machine, name=rest[0], args=rest[1:], env=env, cwd=cwd), path)
+    cwd = home if {"i", "login"} & set(found) else ctx.cwd
+    return await processes.start(replace(ctx, user=user, name=rest[0], args=rest[1:], env=env, cwd=cwd), path)
 
 
 async def _su(ctx: Context) -> int:
@@ -51,11 +57,8 @@ async def _su(ctx: Context) -> int:
     user = rest[0] if rest else "root"
     command = (found.get("c") or found.get("command") or [""])[-1]
     argv = ["bash", "-c", command] if command else ["bash"]
-    machine = as_user(ctx, user)
-    return await ctx.call(argv, machine=machine, env={**ctx.env, "USER": user, "HOME": machine.home})
+    return await ctx.call(argv, user=user, env={**ctx.env, "USER": user, "HOME": _home(ctx, user)})
 
 
-def as_user(ctx: Context, user: str):  # type: ignore[no-untyped-def]
-    """The same machine with somebody else at it."""
-    home = "/root" if user == "root" else ctx.machine.home if user == ctx.machine.user else f"/home/{user}"
-    return replace(ctx.machine, user=user, home=home)
+def _home(ctx: Context, user: str) -> str:
+    return "/root" if user == "root" else ctx.machine.home if user == ctx.machine.user else f"/home/{user}"

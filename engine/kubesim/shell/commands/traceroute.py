@@ -14,7 +14,9 @@ async def run(ctx: Context) -> int:
     try:
         address = await sockets.resolve_one(ctx.machine, name, 6 if "6" in found else 4 if "4" in found else 0)
     except sockets.Failed as error:
-        raise Usage(f"{name}: {error}\nCannot handle \"host\" cmdline arg `{name}' on position 1 (argc 1)\n", 2) from None
+        raise Usage(
+            f'{name}: {error}\nCannot handle "host" cmdline arg `{name}\' on position 1 (argc 1)\n', 2
+        ) from None
     most = int(found.get("m", ["30"])[-1])
     probes = int(found.get("q", ["3"])[-1])
     wait = float(found.get("w", ["5"])[-1])

@@ -15,15 +15,38 @@ from kubesim.shell.streams import decode
 from kubesim.world import TimedOut
 
 
+LONG_FLAGS = (
+    "quiet",
+    "no-check-certificate",
+    "spider",
+    "server-response",
+    "verbose",
+    "no-verbose",
+    "content-on-error",
+    "no-proxy",
+)
+LONG_VALUES = (
+    "output-document",
+    "timeout",
+    "tries",
+    "header",
+    "post-data",
+    "user-agent",
+    "max-redirect",
+    "method",
+    "connect-timeout",
+)
+
+
 async def run(ctx: Context) -> int:
     found, rest = options(
         ctx.args,
         flags="qScvNx46bE",
         values="OTtYUP",
-        long_flags=("quiet", "no-check-certificate", "spider", "server-response", "verbose", "no-verbose", "content-on-error", "no-proxy"),
-        long_values=("output-document", "timeout", "tries", "header", "post-data", "user-agent", "max-redirect", "method", "connect-timeout"),
+        long_flags=LONG_FLAGS,
+        long_values=LONG_VALUES,
         name="wget",
-    )  # fmt: skip
+    )
     if not rest:
         raise Usage("wget: missing URL\nUsage: wget [OPTION]... [URL]...\n\nTry `wget --help' for more options.\n")
     busybox = "busybox" in ctx.machine.tools and "apt-get" not in ctx.machine.tools
@@ -99,7 +122,9 @@ class _Fetch:
             self._tell(f"Resolving {url.host} ({url.host})... failed: {error}.\n")
             raise _Problem(
                 1 if self.busybox else 4,
-                f"wget: bad address '{url.host}'" if self.busybox else f"wget: unable to resolve host address ‘{url.host}’",
+                f"wget: bad address '{url.host}'"
+                if self.busybox
+                else f"wget: unable to resolve host address ‘{url.host}’",
             ) from None
         if not literal:
             self._tell(f"Resolving {url.host} ({url.host})... {', '.join(addresses)}\n")
@@ -124,7 +149,9 @@ class _Fetch:
         for address in addresses:
             name = f"{address}" if literal else f"{url.host} ({url.host})|{address}|"
             self._tell(f"Connecting to {name}:{url.port}... ")
-            self._tell(f"Connecting to {url.host if url.port == urls.PORTS[url.scheme] else f'{url.host}:{url.port}'} ({address}:{url.port})\n", gnu=False)
+            where = url.host if url.port == urls.PORTS[url.scheme] else f"{url.host}:{url.port}"
+            self._tell(f"Connecting to {where} ({address}:{url.port})
+", gnu=False)
             try:
                 wire: http.Wire = await self.ctx.machine.net.connect(address, url.port, timeout=self.timeout)
             except errors.NetError as error:
@@ -135,13 +162,20 @@ class _Fetch:
             return await self._secured(wire, url) if url.scheme == "https" else wire
         if self.busybox:
             timed = isinstance(failure, errors.TimedOut) and self.timeout < 127
-            raise _Problem(1, "wget: download timed out" if timed else f"wget: can't connect to remote host ({addresses[-1]}): {failure}")
+            raise _Problem(
+                1,
+                "wget: download timed out"
+                if timed
+                else f"wget: can't connect to remote host ({addresses[-1]}): {failure}",
+            )
         raise _Problem(4 if isinstance(failure, errors.Refused) else 0)
 
     async def _secured(self, wire: http.Wire, url: urls.Url) -> http.Wire:
         path = "/etc/ssl/certs/ca-certificates.crt"
         files = self.ctx.files
-        roots = frozenset(each.key for each in tls.certificates(files.read(path))) if files.is_file(path) else frozenset()
+        roots = (
+            frozenset(each.key for each in tls.certificates(files.read(path))) if files.is_file(path) else frozenset()
+        )
         verify = not self.busybox and "no-check-certificate" not in self.found
         try:
             return await tls.connect(wire, url.host, tls.Trust(roots=roots, now=self.ctx.world.now, verify=verify))
@@ -149,7 +183,9 @@ class _Fetch:
             self._tell(f"ERROR: cannot verify {url.host}'s certificate: {error}.\n")
             raise _Problem(5, f"To connect to {url.host} insecurely, use `--no-check-certificate'.") from None
         except tls.TlsError as error:
-            raise _Problem(1 if self.busybox else 4, f"OpenSSL: error: {error}\nUnable to establish SSL connection.") from None
+            raise _Problem(
+                1 if self.busybox else 4, f"OpenSSL: error: {error}\nUnable to establish SSL connection."
+            ) from None
 
     async def _exchange(self, url: urls.Url, client: http.Client) -> str:
         agent = "Wget" if self.busybox else (self.found.get("U") or self.found.get("user-agent") or ["Wget/1.21.3"])[-1]
@@ -163,14 +199,19 @@ class _Fetch:
             headers = [each for each in headers if each[0].lower() != name.lower()] + [(name, value.strip())]
         data = (self.found.get("post-data") or [""])[-1].encode()
         spider = "spider" in self.found
-        method = (self.found.get("method") or ["POST" if "post-data" in self.found else "HEAD" if spider else "GET"])[-1]
+        method = (self.found.get("method") or ["POST" if "post-data" in self.found else "HEAD" if spider else "GET"])[
+            -1
+        ]
         if data:
             headers.append(("Content-Type", "application/x-www-form-urlencoded"))
         self._tell("HTTP request sent, awaiting response... ")
         reply = await client.request(method, url.target, headers, data)
         self._tell(f"{reply.status} {reply.reason}\n")
         if "S" in self.found or "server-response" in self.found:
-            for line in [f"HTTP/{reply.version} {reply.status} {reply.reason}", *(f"{key}: {value}" for key, value in reply.headers)]:
+            for line in [
+                f"HTTP/{reply.version} {reply.status} {reply.reason}",
+                *(f"{key}: {value}" for key, value in reply.headers),
+            ]:
                 self.ctx.complain("  " + line)
         if reply.status in (301, 302, 303, 307, 308) and reply.header("location"):
             await reply.read()
@@ -201,7 +242,11 @@ class _Fetch:
         percent = "100% " if length else "     "
         self._tell(f"     0K {dots:<50} {percent}{len(body) / 10.24:.2f}K=0.01s\n\n")
         rate = f"({len(body) / 10.24:.2f} KB/s)"
-        done = f"written to stdout [{len(body)}{'/' + length if length else ''}]" if stdout else f"‘{name}’ saved [{len(body)}{'/' + length if length else ''}]"
+        done = (
+            f"written to stdout [{len(body)}{'/' + length if length else ''}]"
+            if stdout
+            else f"‘{name}’ saved [{len(body)}{'/' + length if length else ''}]"
+        )
         self._tell(f"{self._stamp()} {rate} - {done}\n\n")
         shown = "-" if stdout else name
         self._tell(f"{shown:<20} 100% |{'*' * 32}| {len(body):5d}  0:00:00 ETA\n", gnu=False)

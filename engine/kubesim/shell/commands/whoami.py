@@ -6,5 +6,5 @@ from kubesim.shell.context import Context
 
 
 async def run(ctx: Context) -> int:
-    ctx.print(ctx.machine.user)
+    ctx.print(ctx.user)
     return 0

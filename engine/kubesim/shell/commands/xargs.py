@@ -20,25 +20,31 @@ async def run(ctx: Context) -> int:
     )
     argv = argv or ["echo"]
     text = await ctx.stdin.read()
-    replace = (found.get("I") or found.get("replace") or [None])[-1]
+    replace = (found.get("I") or found.get("replace") or [""])[-1]
     delimiter = (found.get("d") or found.get("delimiter") or [""])[-1].replace("\\n", "\n").replace("\\t", "\t")
     if "0" in found or "null" in found:
         delimiter = "\0"
     if delimiter:
         items = text.removesuffix(delimiter).split(delimiter) if text else []
-    elif replace is not None or "L" in found:
+    elif replace or "L" in found:
         items = [line.strip() for line in text.splitlines() if line.strip()]
     else:
         try:
             items = shlex.split(text)
         except ValueError:
-            raise Usage("xargs: unmatched single quote; by default quotes are special to xargs unless you use the -0 option\n") from None
-    if replace is not None:
+            raise Usage(
+                "xargs: unmatched single quote; by default quotes are special to xargs unless you use the -0 option\n"
+            ) from None
+    if replace:
         lines = [[word.replace(replace, item) for word in argv] for item in items]
     elif not items:
         lines = [] if "r" in found or "no-run-if-empty" in found else [argv]
     else:
-        most = int((found.get("n") or found.get("max-args") or found.get("L") or found.get("max-lines") or [str(len(items))])[-1])
+        most = int(
+            (found.get("n") or found.get("max-args") or found.get("L") or found.get("max-lines") or [str(len(items))])[
+                -1
+            ]
+        )
         lines = [argv + items[at : at + most] for at in range(0, len(items), most)]
     status = 0
     for line in lines:

@@ -27,7 +27,11 @@ CERTIFICATE_HELP = (
     "how to fix it, please visit the web page mentioned above."
 )
 # X509_V_ERR_* of what may go wrong, for the line of -v with -k.
-VERIFY_CODES = {"self-signed certificate": 18, "unable to get local issuer certificate": 20, "certificate has expired": 10}
+VERIFY_CODES = {
+    "self-signed certificate": 18,
+    "unable to get local issuer certificate": 20,
+    "certificate has expired": 10,
+}
 
 
 @dataclass
@@ -58,7 +62,11 @@ class Transfer:
     """`write(data, head)` takes what is received: head lines for -i and -I, and the body."""
 
     def __init__(
-        self, ctx: Context, options: Options, write: Callable[[bytes], None], reuse: dict[tuple[str, str, int], http.Client]
+        self,
+        ctx: Context,
+        options: Options,
+        write: Callable[[bytes], None],
+        reuse: dict[tuple[str, str, int], http.Client],
     ) -> None:
         self.ctx = ctx
         self.options = options
@@ -93,13 +101,17 @@ class Transfer:
             spent = f"{self._spent * 1000 + 1:.0f}"
             received = self.facts.downloaded
             known = self.facts.expected
-            raise Bad(28, {
-                "resolve": f"Resolving timed out after {spent} milliseconds",
-                "connect": f"Connection timed out after {spent} milliseconds",
-                "tls": f"SSL connection timeout",
-                "transfer": f"Operation timed out after {spent} milliseconds with {received}"
-                + (f" out of {known}" if known is not None and received else "") + " bytes received",
-            }[self._phase]) from None
+            raise Bad(
+                28,
+                {
+                    "resolve": f"Resolving timed out after {spent} milliseconds",
+                    "connect": f"Connection timed out after {spent} milliseconds",
+                    "tls": "SSL connection timeout",
+                    "transfer": f"Operation timed out after {spent} milliseconds with {received}"
+                    + (f" out of {known}" if known is not None and received else "")
+                    + " bytes received",
+                }[self._phase],
+            ) from None
         finally:
             self._time("total")
 
@@ -181,7 +193,11 @@ class Transfer:
             raise Bad(1, "Received HTTP/0.9 when not allowed") from None
         except http.Cut:
             left = (facts.expected or 0) - facts.downloaded
-            what = f"transfer closed with {left} bytes remaining to read" if facts.expected else "transfer closed with outstanding read data remaining"
+            what = (
+                f"transfer closed with {left} bytes remaining to read"
+                if facts.expected
+                else "transfer closed with outstanding read data remaining"
+            )
             raise Bad(18, what) from None
         except (errors.Reset, errors.BrokenPipe) as error:
             self.tell(f"Recv failure: {error}")
@@ -221,7 +237,9 @@ class Transfer:
             kind = "application/x-www-form-urlencoded"
             if any(name == "json" for name, _ in options.data):
                 kind = "application/json"
-                found[-1 if not cookies else -2] = ("Accept", "application/json") if "referer" not in options.values else found[-1]
+                found[-1 if not cookies else -2] = (
+                    ("Accept", "application/json") if "referer" not in options.values else found[-1]
+                )
             found += [("Content-Length", str(len(body))), ("Content-Type", kind)]
         for text in options.headers:
             name, mark, value = text.partition(":")
@@ -253,7 +271,11 @@ class Transfer:
         facts.content_type = reply.header("content-type")
         length = reply.header("content-length")
         facts.expected = int(length) if length.isdigit() and method != "HEAD" else None
-        lines = [f"HTTP/{reply.version} {reply.status} {reply.reason}".rstrip(" ") if not reply.reason else f"HTTP/{reply.version} {reply.status} {reply.reason}"]
+        lines = [
+            f"HTTP/{reply.version} {reply.status} {reply.reason}".rstrip(" ")
+            if not reply.reason
+            else f"HTTP/{reply.version} {reply.status} {reply.reason}"
+        ]
         lines += [f"{name}: {value}" for name, value in reply.headers]
         head = "".join(f"{line}\r\n" for line in [*lines, ""]).encode("latin-1")
         facts.headers_size += len(head)
@@ -267,7 +289,9 @@ class Transfer:
             self._write(head)
         if failed and "fail" in flags:
             raise Bad(22, f"The requested URL returned error: {reply.status}")
-        redirected = reply.status in REDIRECTS and reply.header("location") and ({"location", "location-trusted"} & flags)
+        redirected = (
+            reply.status in REDIRECTS and reply.header("location") and ({"location", "location-trusted"} & flags)
+        )
         if method == "HEAD":
             await reply.read()
             return
@@ -373,7 +397,12 @@ class Transfer:
         trust = tls.Trust(roots=roots, now=self.ctx.world.now, verify=verify)
         try:
             connection = await tls.connect(
-                wire, url.host, trust, protocols=("h2", "http/1.1"), versions=self._versions(), certificate=self._certificate()
+                wire,
+                url.host,
+                trust,
+                protocols=("h2", "http/1.1"),
+                versions=self._versions(),
+                certificate=self._certificate(),
             )
         except tls.NotTls:
             wire.close()
@@ -420,12 +449,20 @@ class Transfer:
             return None
         path = self.ctx.path(name)
         if not self.ctx.files.is_file(path):
-            raise Bad(58, f"could not load PEM client certificate from {name}, OpenSSL error error:80000002:system library::No such file or directory")
+            raise Bad(
+                58,
+                f"could not load PEM client certificate from {name}, "
+                "OpenSSL error error:80000002:system library::No such file or directory",
+            )
         return tls.certificates(self.ctx.files.read(path))[0]
 
     def _tell_session(self, session: tls.Session, roots: frozenset[str]) -> None:
         self.tell(f"SSL connection using {session.version} / {session.cipher}")
-        self.tell(f"ALPN: server accepted {session.protocol}" if session.protocol else "ALPN: server did not agree on a protocol. Uses default.")
+        self.tell(
+            f"ALPN: server accepted {session.protocol}"
+            if session.protocol
+            else "ALPN: server did not agree on a protocol. Uses default."
+        )
         if session.chain:
             first = session.chain[0]
             self.tell("Server certificate:")

@@ -105,7 +105,9 @@ def globbed(text: str) -> list[str]:
             choices.append(part[1:-1].split(","))
         elif span and span[1].isdigit() and span[2].isdigit():
             width = len(span[1]) if span[1].startswith("0") else 0
-            choices.append([str(each).zfill(width) for each in range(int(span[1]), int(span[2]) + 1, int(span[3] or 1))])
+            choices.append(
+                [str(each).zfill(width) for each in range(int(span[1]), int(span[2]) + 1, int(span[3] or 1))]
+            )
         elif span and len(span[1]) == len(span[2]) == 1:
             choices.append([chr(each) for each in range(ord(span[1]), ord(span[2]) + 1, int(span[3] or 1))])
         else:
