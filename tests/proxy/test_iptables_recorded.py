@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from recorded import Objects, cases, chains, differences, histories
+from proxy_recorded import Objects, cases, chains, differences, histories
 
 from kubesim.proxy import case, iptables, state
 

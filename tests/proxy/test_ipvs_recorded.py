@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from recorded import cases
+from proxy_recorded import cases
 
 from kubesim.proxy import addresses, case, ipvs, state
 

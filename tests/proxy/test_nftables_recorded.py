@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from recorded import Objects, cases, histories
+from proxy_recorded import Objects, cases, histories
 
 from kubesim.proxy import case, nftables, state
 

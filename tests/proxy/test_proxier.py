@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from conftest import Lab, node, service
+from proxy_lab import Lab, node, service
 
 KUBE_SVC = "KUBE-SVC-LOLE4ISW44XBNF3G"  # default/web, tcp
 

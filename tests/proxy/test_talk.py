@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from proxy_lab import Lab
 
-from conftest import Lab
 from kubesim.errors import LearnerError, NotSimulated
 
 

@@ -1,4 +1,4 @@
-"""Rules for one case: objects and settings in, text out.  Behind `kubesim rules`.
+"""Rules for one case: objects and settings in, text out, and where packets then go.  Behind `kubesim rules`.
 
 A case is a dict in the form of the recorded ones: `config`, `services`, `endpointSlices`, and optionally `nodeIPs` and
 `packets`.  `config.mode` chooses the renderer; absent settings have kube-proxy's defaults.
@@ -6,11 +6,11 @@ A case is a dict in the form of the recorded ones: `config`, `services`, `endpoi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from kubesim.errors import NotSimulated
-from kubesim.proxy import addresses, iptables, ipvs, nftables, state
+from kubesim.errors import LearnerError, NotSimulated
+from kubesim.proxy import addresses, iptables, ipvs, nftables, packets, state
 from kubesim.proxy.addresses import Family, NodePortAddresses
 from kubesim.proxy.settings import LocalDetector, Settings
 
@@ -67,17 +67,82 @@ def _detector(value: Mapping[str, Sequence[str]] | None) -> LocalDetector | None
             raise NotSimulated(f"local traffic detected by {' '.join(words)!r}")
 
 
+def mode(case: Case) -> str:
+    """iptables, nftables or ipvs."""
+    return (case.get("config") or {}).get("mode") or "iptables"
+
+
 def rules(case: Case) -> str:
     """What kube-proxy writes for the case at its first sync."""
     options = settings(case)
-    known = state.of_objects(
-        options.family, options.node_name, case.get("services") or (), case.get("endpointSlices") or ()
-    )
-    mode = (case.get("config") or {}).get("mode") or "iptables"
-    if mode == "iptables":
-        return iptables.Renderer(options).sync(known)
-    if mode == "nftables":
-        return nftables.Renderer(options).full(known)
-    if mode == "ipvs":
-        return ipvs.render(known, options).text()
-    raise NotSimulated(f"proxy mode {mode!r}", "Modes: iptables, nftables, ipvs.")
+    known = state.of_objects(options.family, options.node_name, case.get("services") or (), case.get("endpointSlices") or ())
+    match mode(case):
+        case "iptables":
+            return iptables.Renderer(options).sync(known)
+        case "nftables":
+            return nftables.Renderer(options).full(known)
+        case "ipvs":
+            return ipvs.render(known, options).text()
+        case other:
+            raise LearnerError(f"unknown proxy mode {other!r}", "Modes: iptables, nftables, ipvs.")
+
+
+def run_case(case: Case) -> dict[str, Any]:
+    """`rules`, and for each of the case's packets where they send it."""
+    text = rules(case)
+    answer: dict[str, Any] = {"rules": text}
+    found = case.get("packets")
+    if found:
+        if mode(case) != "iptables":
+            raise NotSimulated(f"packets through {mode(case)} rules")
+        answer["packets"] = packets.decide(text, settings(case), case.get("nodeIPs") or (), found)
+    return answer
+
+
+def rules_for(
+    objects: Iterable[Mapping[str, Any]], node: str, mode: str = "iptables", cluster_cidr: str = "", node_ip: str = ""
+) -> str:
+    """What kube-proxy on that node would write for these objects: Services, EndpointSlices, and Nodes if there are any.
+
+    Objects need no defaults.  `cluster_cidr` may name a range of each family; each family that a Service has gets its
+    text.  LearnerError when a Node of that name is wanted and is not among the Nodes given.
+    """
+    by_kind: dict[str, list[Mapping[str, Any]]] = {}
+    for obj in objects:
+        by_kind.setdefault(obj.get("kind", ""), []).append(obj)
+    nodes = {each["metadata"]["name"]: each for each in by_kind.get("Node", ())}
+    if nodes and node not in nodes:
+        raise LearnerError(f"no node {node!r} among the objects", f"Nodes: {', '.join(sorted(nodes))}.")
+    status = (nodes.get(node) or {}).get("status") or {}
+    own = [each["address"] for each in status.get("addresses") or () if each["type"] == "InternalIP"]
+    own = list(filter(None, [node_ip, *map(addresses.canonical, own)]))
+    services = by_kind.get("Service", [])
+    texts = []
+    families = _families(services)
+    for family in families:
+        cidrs = addresses.ranges_of_family(family, cluster_cidr.split(","))
+        ips = addresses.of_family(family, own)
+        config: dict[str, Any] = {
+            "mode": mode,
+            "ipFamily": family,
+            "nodeName": node,
+            "nodeIP": next(iter(ips), ""),
+            "hasRandomFully": True,
+            # In nftables mode NodePorts are taken on the node's primary address only.
+            "nodePortAddresses": [f"{ip}/{128 if ':' in ip else 32}" for ip in ips[:1]] if mode == "nftables" else [],
+            "localDetector": {"ifLocal": ["-s", str(cidrs[0])]} if cidrs else None,
+            "topologyLabels": ((nodes.get(node) or {}).get("metadata") or {}).get("labels"),
+        }
+        slices = by_kind.get("EndpointSlice", [])
+        if len(families) > 1:
+            texts.append(f"# {family}\n")
+        texts.append(rules({"config": config, "services": services, "endpointSlices": slices, "nodeIPs": own}))
+    return "".join(texts)
+
+
+def _families(services: Iterable[Mapping[str, Any]]) -> list[Family]:
+    """IPv4, and IPv6 when a Service has an address there (or all have)."""
+    given = [each.get("spec") or {} for each in services]
+    ips = [ip for spec in given for ip in spec.get("clusterIPs") or [spec.get("clusterIP") or ""]]
+    both: tuple[Family, ...] = ("IPv4", "IPv6")
+    return [family for family in both if addresses.of_family(family, ips)] or ["IPv4"]
