@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kubesim.cluster import Cluster
-from kubesim.errors import LearnerError
 from kubesim.fronts import inprocess
 
 if TYPE_CHECKING:
@@ -34,15 +33,25 @@ class Embedded:
             self._api = inprocess.api_client(self.cluster)
         return self._api
 
+    def run(self, place: str, command: str) -> Result:
+        return self.cluster.shell(command, self._terminal(place))
+
+    def prompt(self, place: str) -> str:
+        return self._terminal(place).prompt()
+
+    def completions(self, place: str, line: str) -> list[str]:
+        return self._terminal(place).completions(line)
+
+    def is_whole(self, place: str, text: str) -> bool:
+        return self._terminal(place).complete(text)
+
     def run_on_node(self, node: str, command: str) -> Result:
-        self._known(node)
-        return self._run(f"node/{node}", command)
+        return self.run(f"node/{node}", command)
 
     def run_outside(self, command: str) -> Result:
-        return self._run("outside", command)
+        return self.run("outside", command)
 
     def node_rules(self, node: str) -> str:
-        self._known(node)
         return self.cluster.node_rules(node)
 
     def trace(self, source: str, target: str) -> Trace:
@@ -54,11 +63,7 @@ class Embedded:
     def settle(self) -> None:
         self.cluster.settle()
 
-    def _known(self, node: str) -> None:
-        if node not in self.cluster.nodes:
-            raise LearnerError(f"there is no node {node!r}", f"Nodes: {', '.join(self.cluster.nodes)}.")
-
-    def _run(self, place: str, command: str) -> Result:
+    def _terminal(self, place: str) -> Terminal:
         if place not in self._terminals:
             self._terminals[place] = self.cluster.terminal(place)
-        return self.cluster.shell(command, self._terminals[place])
+        return self._terminals[place]

@@ -12,6 +12,7 @@ from kubesim.errors import LearnerError
 
 if TYPE_CHECKING:
     from kubelab.port import Port
+    from kubelab.terminal.widget import Terminal
 
 
 def open(name: str) -> Lab:
@@ -85,6 +86,12 @@ class Lab:
         done = self.port.run_on_node(on, script) if on else self.port.run_outside(script)
         self.port.settle()
         return display.Output(done.stdout, done.stderr, done.exit_code)
+
+    def terminal(self, on: str = "") -> Terminal:
+        """A terminal in the page: the lab's own, or on the node `on`.  It shares its shell with the `%%shell` cells."""
+        from kubelab.terminal.widget import Terminal
+
+        return Terminal(lambda: self.port, f"node/{on}" if on else "outside")
 
     def apply(self, folder: str) -> display.Output:
         """Apply the manifests of one of the lab's own folders ("manifests", "broken")."""

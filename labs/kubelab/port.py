@@ -25,6 +25,18 @@ class Port(Protocol):
     def api_client(self) -> kubernetes.client.ApiClient:
         """The official client's transport, authenticated."""
 
+    def run(self, place: str, command: str) -> Result:
+        """A script at a place: "outside" or "node/NAME"."""
+
+    def prompt(self, place: str) -> str:
+        """What the shell at that place shows before a line."""
+
+    def completions(self, place: str, line: str) -> list[str]:
+        """What the last word of the line may become."""
+
+    def is_whole(self, place: str, text: str) -> bool:
+        """Whether the text is a whole command; if not, a terminal asks for another line."""
+
     def run_on_node(self, node: str, command: str) -> Result:
         """A script on a node, as root.  LearnerError names the nodes if there is none of that name."""
 

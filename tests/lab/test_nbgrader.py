@@ -81,5 +81,5 @@ def test_feedback_steps_without_scripts_and_says_why(course, student):
     page = (course / "feedback" / student / LAB.name / f"{LAB.name}.html").read_text(encoding="utf-8")
     assert page.count('class="kw-dot"') > 10
     assert 'type="radio"' in page
-    assert ("Give the shop one address" in page)
-    assert (("There is no Service" in page) == (student == "bare"))
+    assert "Give the shop one address" in page
+    assert ("There is no Service" in page) == (student == "bare")

@@ -19,7 +19,7 @@ def test_a_packet_to_a_service_is_told_in_its_decisive_moments():
         "default/client: On to kind-worker",
         "kind-worker: PREROUTING hands it to KUBE-SERVICES",
         "kind-worker: KUBE-SERVICES hands it to KUBE-SVC-LOLE4ISW44XBNF3G",
-        "kind-worker: The dice choose KUBE-SEP-PFJDNPXONEKPWG5A",
+        "kind-worker: The dice choose 10.244.2.7:8080",
         "kind-worker: The destination is rewritten",
         "kind-worker: On to kind-worker2",
         "kind-worker2: On to default/web-5d9c-abcde",
@@ -40,7 +40,7 @@ def test_rules_that_did_not_match_stay_with_the_one_that_did():
         "the destination is 10.96.44.12, not 10.96.0.1",
         "the destination is 10.96.44.12, not 10.96.0.10",
     ]
-    drawn = by_title["The dice choose KUBE-SEP-PFJDNPXONEKPWG5A"]
+    drawn = by_title["The dice choose 10.244.2.7:8080"]
     assert len(drawn.missed) == 2
     assert "a 1 in 3 chance" in drawn.text
 

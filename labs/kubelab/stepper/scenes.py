@@ -280,7 +280,8 @@ def _rule(step: Step, missed: tuple[Missed, ...]) -> _Told:
         odds = rules.chance(step.probability) if step.probability < 1 else ""
         article = "an" if odds.startswith("8") else "a"
         return _Told(
-            title=f"The dice choose {chain}",
+            # kube-proxy's comment says where the chain leads, "default/web -> 10.244.2.7:8080"; 1.16 wrote none.
+            title=f"The dice choose {about.partition(' -> ')[2] or chain}",
             text=f"{why} The rules of this chain are asked from the top, and each rolls its own dice"
             + (f"; all in all this endpoint had {article} {odds} chance." if odds else "."),
             question=f"{step.chain} has a rule for each endpoint. Which will take the packet, and how likely was that?",

@@ -1,0 +1,99 @@
+// A line to type on.  Enter runs, arrows bring back, Tab completes, Ctrl+L clears, Escape lets go of the keyboard.
+function render({ model, el }) {
+  el.innerHTML = model.get("html");
+  const root = el.querySelector(".kw-terminal");
+  const log = root.querySelector(".kw-log");
+  const form = root.querySelector("form");
+  const input = root.querySelector("input");
+  const prompt = root.querySelector(".kw-prompt");
+  const history = [];
+  let at = 0;
+  let kept = "";
+  let whole = "";
+
+  const line = (kind, text) => {
+    const pre = document.createElement("pre");
+    pre.className = `kw-${kind}`;
+    pre.textContent = text;
+    log.append(pre);
+    log.scrollTop = log.scrollHeight;
+  };
+  const ask = (text) => { prompt.textContent = text; };
+  const busy = (is) => { input.readOnly = is; root.setAttribute("aria-busy", String(is)); };
+  const place = (text) => { input.value = text; input.setSelectionRange(text.length, text.length); };
+
+  const shared = (words) => words.reduce((a, b) => {
+    let size = 0;
+    while (size < a.length && a[size] === b[size]) size += 1;
+    return a.slice(0, size);
+  });
+  const complete = (typed, words) => {
+    if (typed !== input.value || words.length === 0) return;
+    const head = typed.replace(/\S*$/, "");
+    const last = typed.slice(head.length);
+    const common = shared(words);
+    if (words.length === 1) place(`${head}${common}${/[/=]$/.test(common) ? "" : " "}`);
+    else if (common.length > last.length) place(head + common);
+    else line("note", words.join("  "));
+  };
+
+  const told = (message) => {
+    if (message.completions) complete(message.line, message.completions);
+    if (message.more) { ask("> "); busy(false); return; }
+    if (message.done) {
+      if (message.clear) log.replaceChildren();
+      if (message.stdout) line("out", message.stdout.replace(/\n$/, ""));
+      if (message.stderr) line("err", message.stderr.replace(/\n$/, ""));
+      whole = "";
+      ask(message.prompt);
+      busy(false);
+      input.focus({ preventScroll: true });
+    }
+  };
+  model.on("msg:custom", told);
+
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    if (input.readOnly) return;
+    const typed = input.value;
+    line("in", prompt.textContent + typed);
+    if (typed.trim()) history.push(typed);
+    at = history.length;
+    whole = whole ? `${whole}\n${typed}` : typed;
+    input.value = "";
+    busy(true);
+    model.send({ run: whole });
+  });
+  input.addEventListener("keydown", (event) => {
+    event.stopPropagation(); // the notebook has plans of its own for keys
+    if (event.key === "ArrowUp" && at > 0) {
+      if (at === history.length) kept = input.value;
+      at -= 1;
+      place(history[at]);
+    } else if (event.key === "ArrowDown" && at < history.length) {
+      at += 1;
+      place(at === history.length ? kept : history[at]);
+    } else if (event.key === "Tab" && !event.shiftKey && input.value.trim()) {
+      model.send({ complete: input.value });
+    } else if (event.key === "l" && event.ctrlKey) {
+      log.replaceChildren();
+    } else if (event.key === "c" && event.ctrlKey && input.selectionStart === input.selectionEnd) {
+      line("in", `${prompt.textContent}${input.value}^C`);
+      input.value = "";
+      whole = "";
+      ask(model.get("prompt"));
+    } else if (event.key === "Escape") {
+      input.blur();
+      return;
+    } else {
+      return;
+    }
+    event.preventDefault();
+  });
+  root.addEventListener("click", () => {
+    if (window.getSelection().isCollapsed) input.focus({ preventScroll: true });
+  });
+  ask(model.get("prompt"));
+  return () => model.off("msg:custom", told);
+}
+export default { render };
