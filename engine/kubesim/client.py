@@ -54,5 +54,11 @@ class Client(Protocol):
     ) -> None:
         """`propagation`: "Orphan", "Background", "Foreground" or the resource's own default; `uid`: a precondition."""
 
+    def bind(self, name: str, namespace: str, node: str) -> None:
+        """Place a pod on a node: the subresource pods/binding.  ApiError 409 when it is placed already."""
+
+    def evict(self, name: str, namespace: str) -> None:
+        """Ask for a pod to go: the subresource pods/eviction.  ApiError 429 when a disruption budget forbids it."""
+
     def watch(self, resource: str, handler: Handler, namespace: str = "") -> Subscription:
         """Call `handler` for every object there is (ADDED) and then for every change, each in a turn of its own."""

@@ -32,7 +32,8 @@ def test_endpoints_subsets(golden: dict[str, Any]) -> None:
     for scenario in golden["scenarios"]:
         recorded = {each["metadata"]["name"]: each.get("subsets") or [] for each in scenario["endpoints"]}
         computed = {
-            each["metadata"]["name"]: endpoints.subsets(each, selected(scenario, each)) for each in with_selector(scenario)
+            each["metadata"]["name"]: endpoints.subsets(each, selected(scenario, each))
+            for each in with_selector(scenario)
         }
         # To the letter, with the order of subsets, addresses and ports.
         assert computed == recorded, scenario["id"]

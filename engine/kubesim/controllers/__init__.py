@@ -80,5 +80,7 @@ def enabled(text: str) -> list[str]:
     parts = [each for each in text.split(",") if each]
     for part in parts:
         if part != "*" and part.removeprefix("-") not in REGISTRY:
-            raise LearnerError(f'"{part.removeprefix("-")}" is not in the list of known controllers', ", ".join(REGISTRY))
+            raise LearnerError(
+                f'"{part.removeprefix("-")}" is not in the list of known controllers', ", ".join(REGISTRY)
+            )
     return [name for name in REGISTRY if f"-{name}" not in parts and (name in parts or "*" in parts)]

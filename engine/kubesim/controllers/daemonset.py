@@ -38,7 +38,9 @@ def pod_for(found: Object, node_name: str, revision_hash: str) -> Object:
     pod = pods.from_template(found["spec"]["template"], found, objects.namespace(found))
     labels = pod["metadata"].setdefault("labels", {})
     labels[history.HASH] = revision_hash
-    labels[GENERATION] = objects.annotations(found).get(GENERATION_ANNOTATION, str(found["metadata"].get("generation", 1)))
+    labels[GENERATION] = objects.annotations(found).get(
+        GENERATION_ANNOTATION, str(found["metadata"].get("generation", 1))
+    )
     spec = pod["spec"]
     affinity = spec.setdefault("affinity", {})
     term = {"matchFields": [{"key": "metadata.name", "operator": "In", "values": [node_name]}]}
@@ -60,7 +62,11 @@ def placement(found: Object, node: Object) -> tuple[bool, bool]:
     pod: Object = {"spec": spec}
     if not matching.selects_node(pod, node):
         return False, False
-    tolerations = [*(spec.get("tolerations") or []), *TOLERATIONS, *([ON_HOST_NETWORK] if spec.get("hostNetwork") else [])]
+    tolerations = [
+        *(spec.get("tolerations") or []),
+        *TOLERATIONS,
+        *([ON_HOST_NETWORK] if spec.get("hostNetwork") else []),
+    ]
     taints = matching.taints(node)
     if matching.untolerated(taints, tolerations) is None:
         return True, True
@@ -96,12 +102,18 @@ class DaemonSetController(Controller):
         revision_hash = objects.labels(revision)[history.HASH]
         by_node = self._by_node(found)
         create, delete = self._manage(found, by_node)
-        if not create and not delete and found["spec"].get("updateStrategy", {}).get("type", "RollingUpdate") == "RollingUpdate":
+        if (
+            not create
+            and not delete
+            and found["spec"].get("updateStrategy", {}).get("type", "RollingUpdate") == "RollingUpdate"
+        ):
             delete = self._roll(found, by_node, revision_hash)
         failure = self._execute(found, create, delete, revision_hash)
         live = {objects.labels(pod).get(history.HASH) for each in by_node.values() for pod in each}
         in_use = {objects.name(each) for each in known if objects.labels(each).get(history.HASH) in live}
-        history.trim(self.client, known, {*in_use, objects.name(revision)}, found["spec"].get("revisionHistoryLimit", 10))
+        history.trim(
+            self.client, known, {*in_use, objects.name(revision)}, found["spec"].get("revisionHistoryLimit", 10)
+        )
         self._report(found, self._by_node(found), revision_hash)
         if failure is not None:
             raise failure
@@ -141,7 +153,9 @@ class DaemonSetController(Controller):
         """Old pods that may go now: those that serve nobody, and of the others as many as may be missing (maxUnavailable)."""
         rolling = found["spec"].get("updateStrategy", {}).get("rollingUpdate") or {}
         pause = found["spec"].get("minReadySeconds") or 0
-        wanted = [name for name in by_node if (node := self._nodes.get("", name)) is not None and placement(found, node)[0]]
+        wanted = [
+            name for name in by_node if (node := self._nodes.get("", name)) is not None and placement(found, node)[0]
+        ]
         room = max(1, util.scaled(rolling.get("maxUnavailable", 1), len(wanted), round_up=True))
         useless, serving = [], []
         for name in sorted(wanted):

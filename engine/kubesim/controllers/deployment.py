@@ -120,7 +120,9 @@ class Sync:
         status = dict(self.deployment.get("status") or {})
         if util.has_deadline(self.deployment) and util.condition(status, "Progressing") is None:
             message = f'Found new replica set "{self._new_name}"'
-            util.set_condition(status, util.new_condition(self.now, "Progressing", "True", "FoundNewReplicaSet", message))
+            util.set_condition(
+                status, util.new_condition(self.now, "Progressing", "True", "FoundNewReplicaSet", message)
+            )
         self._set_revision(annotations[util.REVISION], status)
 
     def _set_revision(self, revision: str, status: Object) -> None:
@@ -289,7 +291,8 @@ class Sync:
     def _is_scaling(self) -> bool:
         wanted = str(util.replicas(self.deployment))
         return any(
-            util.replicas(each) and objects.annotations(each).get(util.DESIRED, wanted) != wanted for each in self.all_sets
+            util.replicas(each) and objects.annotations(each).get(util.DESIRED, wanted) != wanted
+            for each in self.all_sets
         )
 
     def _sync(self) -> None:
@@ -374,9 +377,13 @@ class Sync:
         paused = bool(self.deployment["spec"].get("paused"))
         if paused == was_paused:
             return
-        reason, message = ("DeploymentPaused", "Deployment is paused") if paused else (
-            "DeploymentResumed",
-            "Deployment is resumed",
+        reason, message = (
+            ("DeploymentPaused", "Deployment is paused")
+            if paused
+            else (
+                "DeploymentResumed",
+                "Deployment is resumed",
+            )
         )
         util.set_condition(status, util.new_condition(self.now, "Progressing", "Unknown", reason, message))
         self._write_status(status)
@@ -410,7 +417,11 @@ class Sync:
             )
             if enough
             else util.new_condition(
-                self.now, "Available", "False", "MinimumReplicasUnavailable", "Deployment does not have minimum availability."
+                self.now,
+                "Available",
+                "False",
+                "MinimumReplicasUnavailable",
+                "Deployment does not have minimum availability.",
             ),
         )
         return status
@@ -426,7 +437,11 @@ class Sync:
             and current is not None
             and current["reason"] == "NewReplicaSetAvailable"
         )
-        subject = f'ReplicaSet "{self._new_name}"' if self.new is not None else f'Deployment "{objects.name(self.deployment)}"'
+        subject = (
+            f'ReplicaSet "{self._new_name}"'
+            if self.new is not None
+            else f'Deployment "{objects.name(self.deployment)}"'
+        )
         if util.has_deadline(self.deployment) and not settled:
             if util.is_complete(self.deployment, status):
                 message = f"{subject} has successfully progressed."

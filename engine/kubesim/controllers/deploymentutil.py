@@ -188,10 +188,9 @@ def has_deadline(deployment: Object) -> bool:
 
 def is_complete(deployment: Object, new_status: Object) -> bool:
     wanted = replicas(deployment)
-    return (
-        all(new_status.get(field, 0) == wanted for field in ("updatedReplicas", "replicas", "availableReplicas"))
-        and new_status.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 0)
-    )
+    return all(
+        new_status.get(field, 0) == wanted for field in ("updatedReplicas", "replicas", "availableReplicas")
+    ) and new_status.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 0)
 
 
 def is_progressing(deployment: Object, new_status: Object) -> bool:
@@ -202,7 +201,8 @@ def is_progressing(deployment: Object, new_status: Object) -> bool:
         return status.get("replicas", 0) - status.get("updatedReplicas", 0)
 
     return old_ones(new_status) < old_ones(old) or any(
-        new_status.get(field, 0) > old.get(field, 0) for field in ("updatedReplicas", "readyReplicas", "availableReplicas")
+        new_status.get(field, 0) > old.get(field, 0)
+        for field in ("updatedReplicas", "readyReplicas", "availableReplicas")
     )
 
 

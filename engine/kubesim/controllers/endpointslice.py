@@ -39,7 +39,9 @@ class Plan:
 def ports_key(ports: Iterable[Object] | None) -> PortsKey:
     """The same for the same set of ports in any order (NewPortMapKey)."""
     return tuple(
-        sorted((p.get("name", ""), p.get("protocol", ""), p.get("port", 0), p.get("appProtocol", "")) for p in ports or ())
+        sorted(
+            (p.get("name", ""), p.get("protocol", ""), p.get("port", 0), p.get("appProtocol", "")) for p in ports or ()
+        )
     )
 
 
@@ -166,7 +168,9 @@ def _plan_group(
         rest = rest[room:]
     while rest:
         # The unchanged slice that comes closest to full, if one holds all the rest.
-        fitting = [each for each in unchanged if len(rest) < limit and len(each["endpoints"] or ()) + len(rest) <= limit]
+        fitting = [
+            each for each in unchanged if len(rest) < limit and len(each["endpoints"] or ()) + len(rest) <= limit
+        ]
         if fitting:
             chosen = max(fitting, key=lambda one: len(one["endpoints"] or ()))
             updated.append(_with(chosen, [*(chosen["endpoints"] or ()), *rest], new))
@@ -187,7 +191,11 @@ def _with(existing: Object, endpoints: list[Object], new: Object) -> Object:
 def _keep_placeholder(made: Plan, new: Object) -> None:
     """A Service that selects nothing has one empty slice, so that its watchers learn that it has been looked at."""
     for each in made.delete:
-        if not each.get("endpoints") and not each.get("ports") and each["metadata"].get("labels") == new["metadata"]["labels"]:
+        if (
+            not each.get("endpoints")
+            and not each.get("ports")
+            and each["metadata"].get("labels") == new["metadata"]["labels"]
+        ):
             made.delete.remove(each)
             return
     made.create.append({**new, "endpoints": None, "ports": None})

@@ -13,7 +13,6 @@ from typing import Any
 from kubesim import ids
 from kubesim.client import Object
 
-
 _FNV128_OFFSET = 0x6C62272E07BB014262B821756295C58D
 _FNV128_PRIME = 0x13B
 _FNV128_MASK = (1 << 128) - 1

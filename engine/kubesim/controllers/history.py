@@ -19,7 +19,9 @@ def data_of(obj: Object) -> Object:
     return {"spec": {"template": {**objects.copy(obj["spec"]["template"]), "$patch": "replace"}}}
 
 
-def current(client: Client, informer: Informer, obj: Object, labels: dict[str, str], hash_in_label: bool) -> tuple[Object, list[Object]]:
+def current(
+    client: Client, informer: Informer, obj: Object, labels: dict[str, str], hash_in_label: bool
+) -> tuple[Object, list[Object]]:
     """The revision of the object's present template, made if there is none, and all its revisions, oldest first."""
     known = sorted(informer.by("owner", objects.uid(obj)), key=lambda each: each["revision"])
     data = data_of(obj)

@@ -47,13 +47,17 @@ def wanted_taints(node: Object, now: str) -> list[Object]:
         key = NOT_READY if ready == "False" else UNREACHABLE
         keys += [(key, "NoSchedule"), (key, "NoExecute")]
     keys += [
-        (key, "NoSchedule") for kind, key in PRESSURES.items() if (pods.condition(node, kind) or {}).get("status") == "True"
+        (key, "NoSchedule")
+        for kind, key in PRESSURES.items()
+        if (pods.condition(node, kind) or {}).get("status") == "True"
     ]
     if node["spec"].get("unschedulable"):
         keys.append((UNSCHEDULABLE, "NoSchedule"))
     kept = [each for each in before if each["key"] not in OURS or (each["key"], each["effect"]) in keys]
     known = {(each["key"], each["effect"]) for each in kept}
-    return kept + [{"key": key, "effect": effect, "timeAdded": now} for key, effect in keys if (key, effect) not in known]
+    return kept + [
+        {"key": key, "effect": effect, "timeAdded": now} for key, effect in keys if (key, effect) not in known
+    ]
 
 
 def toleration_seconds(pod: Object, taints: list[Object]) -> float | None:
@@ -193,7 +197,10 @@ class NodeLifecycleController(Controller):
                 self._cancel(pod)
                 self._delete(pod)
             elif uid not in self._evictions:
-                since = min(ids.parse_timestamp(each["timeAdded"]) if each.get("timeAdded") else self.world.now for each in taints)
+                since = min(
+                    ids.parse_timestamp(each["timeAdded"]) if each.get("timeAdded") else self.world.now
+                    for each in taints
+                )
                 wait = max(0.0, since + seconds - self.world.now)
                 # A cluster with a dead node has come to rest before its pods are moved: five minutes are nobody's wait.
                 self._evictions[uid] = self.world.call_later(wait, self._delete, pod, background=True)

@@ -38,7 +38,7 @@ def is_available(pod: Object, min_ready_seconds: int, now: float) -> bool:
     if not min_ready_seconds:
         return True
     since = found.get("lastTransitionTime")
-    return bool(since) and ids.parse_timestamp(since) + min_ready_seconds <= now
+    return since is not None and ids.parse_timestamp(since) + min_ready_seconds <= now
 
 
 def phase(pod: Object) -> str:

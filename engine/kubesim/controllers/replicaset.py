@@ -75,7 +75,10 @@ class ReplicaSetController(Controller):
                     made = self.client.create("pods", pod, namespace)
                 except ApiError as error:
                     # The namespace is going: nothing can be made there, and nobody needs to be told.
-                    if any(cause.get("reason") == "NamespaceTerminating" for cause in (error.details or {}).get("causes", ())):
+                    if any(
+                        cause.get("reason") == "NamespaceTerminating"
+                        for cause in (error.details or {}).get("causes", ())
+                    ):
                         return None
                     self.recorder.event(found, "Warning", "FailedCreate", f"Error creating: {error.message}")
                     return error
@@ -107,9 +110,13 @@ class ReplicaSetController(Controller):
         for pod in siblings:
             node = pod["spec"].get("nodeName", "")
             crowd[node] = crowd.get(node, 0) + 1
-        return sorted(active, key=lambda pod: deletion_order(pod, crowd.get(pod["spec"].get("nodeName", ""), 0), self.world.now))
+        return sorted(
+            active, key=lambda pod: deletion_order(pod, crowd.get(pod["spec"].get("nodeName", ""), 0), self.world.now)
+        )
 
-    def _status(self, found: Object, active: list[Object], terminating: int, failure: ApiError | None, count: int) -> Object:
+    def _status(
+        self, found: Object, active: list[Object], terminating: int, failure: ApiError | None, count: int
+    ) -> Object:
         spec = found["spec"]
         template_labels = (spec["template"].get("metadata") or {}).get("labels") or {}
         pause = spec.get("minReadySeconds") or 0

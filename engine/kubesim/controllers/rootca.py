@@ -23,7 +23,9 @@ DESCRIPTION = (
 class RootCAPublisher(Controller):
     name = "root-ca-cert-publisher"
 
-    def __init__(self, world: World, client: Client, informers: Informers, minor: int = 36, certificate: str = "") -> None:
+    def __init__(
+        self, world: World, client: Client, informers: Informers, minor: int = 36, certificate: str = ""
+    ) -> None:
         super().__init__(world, client, informers, minor)
         self._data = {"ca.crt": certificate}
 

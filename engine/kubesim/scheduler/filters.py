@@ -7,7 +7,7 @@ noderesources/fit, interpodaffinity, podtopologyspread.
 from __future__ import annotations
 
 from collections.abc import Callable
-from decimal import Decimal
+from fractions import Fraction
 
 from kubesim.client import Object
 from kubesim.machinery import objects, selectors
@@ -55,8 +55,8 @@ def resources_fit(pod: Object, info: NodeInfo, _all: list[NodeInfo]) -> str:
     if limit is not None and len(info.pods) + 1 > limit:
         return "Too many pods"
     for name, amount in sorted(snapshot.requests(pod).items()):
-        have = info.allocatable(name) or Decimal(0)
-        if amount and amount + info.asked.get(name, Decimal(0)) > have:
+        have = info.allocatable(name) or Fraction(0)
+        if amount and amount + info.asked.get(name, Fraction(0)) > have:
             return f"Insufficient {name}"
     return ""
 

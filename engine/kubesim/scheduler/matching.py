@@ -24,7 +24,9 @@ def tolerates(toleration: Object, taint: Object) -> bool:
     return bool(toleration.get("key")) and toleration.get("value", "") == taint.get("value", "")
 
 
-def untolerated(taints: Iterable[Object], tolerations: Iterable[Object], effects: Iterable[str] = REPELLING) -> Object | None:
+def untolerated(
+    taints: Iterable[Object], tolerations: Iterable[Object], effects: Iterable[str] = REPELLING
+) -> Object | None:
     """The first taint of these effects that nothing tolerates."""
     tolerations = list(tolerations)
     for taint in taints:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections import Counter
 
+from kubesim import ids
 from kubesim.client import Client, Object
 from kubesim.controllers import pods
 from kubesim.errors import ApiError
 from kubesim.informer import Informers
 from kubesim.machinery import objects
-from kubesim import ids
 from kubesim.recorder import Recorder
 from kubesim.scheduler import filters, scores
 from kubesim.scheduler.snapshot import NodeInfo
@@ -32,7 +32,6 @@ class Scheduler:
         self.minor = minor
         self._instance = f"{name}-{host}" if host else name
         self._recorder = Recorder(world, client, name)
-        self._informers = Informers(client)
         self._queue: dict[tuple[str, str], None] = {}
         self._unschedulable: dict[tuple[str, str], None] = {}
         self._told: dict[str, str] = {}
@@ -41,6 +40,7 @@ class Scheduler:
 
     def start(self) -> Scheduler:
         self._running = True
+        self._informers = Informers(self.client)
         # What each node's pods ask for, kept up to date by news instead of being summed up for every pod.
         self._nodes: dict[str, NodeInfo] = {}
         self._placed: dict[tuple[str, str], str] = {}
@@ -137,7 +137,11 @@ class Scheduler:
         """PrioritySort: by priority, then by age."""
         pod = self._pods.get(*key)
         priority = pod["spec"].get("priority") or 0 if pod is not None else 0
-        return -priority, pod["metadata"].get("creationTimestamp", "") if pod is not None else "", list(self._queue).index(key)
+        return (
+            -priority,
+            pod["metadata"].get("creationTimestamp", "") if pod is not None else "",
+            list(self._queue).index(key),
+        )
 
     def _schedule(self, key: tuple[str, str], pod: Object) -> None:
         everywhere = [self._nodes[name] for name in sorted(self._nodes)]
@@ -153,7 +157,7 @@ class Scheduler:
             return
         chosen = self._choose(pod, feasible)
         try:
-            self._bind(pod, chosen.name)
+            self.client.bind(objects.name(pod), objects.namespace(pod), chosen.name)
         except ApiError as error:
             if error.code not in (404, 409):
                 raise
@@ -171,17 +175,9 @@ class Scheduler:
             return feasible[0]
         ranks = scores.rank(pod, feasible)
         best = max(ranks)
-        return self.world.rng("scheduler").choice([info for info, rank in zip(feasible, ranks, strict=True) if rank == best])
-
-    def _bind(self, pod: Object, node_name: str) -> None:
-        """The pods/binding subresource: assignPod sets spec.nodeName and the condition PodScheduled."""
-        binding = {
-            "apiVersion": "v1",
-            "kind": "Binding",
-            "metadata": {"name": objects.name(pod), "namespace": objects.namespace(pod), "uid": objects.uid(pod)},
-            "target": {"kind": "Node", "name": node_name},
-        }
-        self.client.create("pods/binding", binding, objects.namespace(pod))
+        return self.world.rng("scheduler").choice(
+            [info for info, rank in zip(feasible, ranks, strict=True) if rank == best]
+        )
 
     def _fail(self, key: tuple[str, str], pod: Object, total: int, refused: Counter[str]) -> None:
         self._unschedulable[key] = None

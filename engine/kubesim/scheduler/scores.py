@@ -6,7 +6,7 @@ Sources: `pkg/scheduler/framework/plugins/*`; weights from `pkg/scheduler/apis/c
 from __future__ import annotations
 
 from collections.abc import Callable
-from decimal import Decimal
+from fractions import Fraction
 
 from kubesim.client import Object
 from kubesim.machinery import objects
@@ -21,7 +21,10 @@ def taint_toleration(pod: Object, nodes: list[NodeInfo]) -> list[float]:
     """The fewer taints of PreferNoSchedule that it does not tolerate, the better."""
     tolerations = matching.tolerations(pod)
     counts = [
-        sum(matching.untolerated([each], tolerations, ("PreferNoSchedule",)) is not None for each in matching.taints(one.node))
+        sum(
+            matching.untolerated([each], tolerations, ("PreferNoSchedule",)) is not None
+            for each in matching.taints(one.node)
+        )
         for one in nodes
     ]
     return _normalized(counts, reverse=True)
@@ -30,7 +33,8 @@ def taint_toleration(pod: Object, nodes: list[NodeInfo]) -> list[float]:
 def node_affinity(pod: Object, nodes: list[NodeInfo]) -> list[float]:
     preferred = matching.node_affinity(pod).get("preferredDuringSchedulingIgnoredDuringExecution") or []
     weights = [
-        sum(each["weight"] for each in preferred if matching.term_matches(each["preference"], one.node)) for one in nodes
+        sum(each["weight"] for each in preferred if matching.term_matches(each["preference"], one.node))
+        for one in nodes
     ]
     return _normalized(weights) if preferred else [0.0] * len(nodes)
 
@@ -56,7 +60,7 @@ def least_allocated(pod: Object, nodes: list[NodeInfo]) -> list[float]:
         for name in ("cpu", "memory"):
             have = one.allocatable(name)
             if have:
-                free = have - one.compared.get(name, Decimal(0)) - asked.get(name, Decimal(0))
+                free = have - one.compared.get(name, Fraction(0)) - asked.get(name, Fraction(0))
                 shares.append(max(0.0, float(free * MOST / have)))
         found.append(float(int(sum(shares) / len(shares))) if shares else 0.0)
     return found
@@ -67,7 +71,9 @@ def image_locality(pod: Object, nodes: list[NodeInfo]) -> list[float]:
     wanted = {each.get("image") for each in pod["spec"]["containers"]}
     found = []
     for one in nodes:
-        known = {name for each in (one.node.get("status") or {}).get("images") or () for name in each.get("names") or ()}
+        known = {
+            name for each in (one.node.get("status") or {}).get("images") or () for name in each.get("names") or ()
+        }
         found.append(MOST * len(wanted & known) / len(wanted) if wanted else 0.0)
     return found
 

@@ -7,38 +7,38 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from decimal import Decimal
+from fractions import Fraction
 
 from kubesim.client import Object
 from kubesim.machinery import objects, quantities
 
 # GetNonzeroRequests: what a container that asks for nothing counts as when nodes are compared.
-DEFAULT_REQUESTS = {"cpu": Decimal("0.1"), "memory": Decimal(200 * 1024 * 1024)}
+DEFAULT_REQUESTS = {"cpu": Fraction(1, 10), "memory": Fraction(200 * 1024 * 1024)}
 
 
-def number(text: str | int) -> Decimal:
+def number(text: str | int) -> Fraction:
     """A quantity as a number."""
-    return Decimal(quantities.parse(str(text)).value)
+    return quantities.parse(str(text)).value
 
 
-def _add(total: dict[str, Decimal], requests: Object | None) -> None:
+def _add(total: dict[str, Fraction], requests: Object | None) -> None:
     for name, amount in (requests or {}).items():
-        total[name] = total.get(name, Decimal(0)) + number(amount)
+        total[name] = total.get(name, Fraction(0)) + number(amount)
 
 
-def requests(pod: Object, nonzero: bool = False) -> dict[str, Decimal]:
+def requests(pod: Object, nonzero: bool = False) -> dict[str, Fraction]:
     """What a pod asks for: the sum of its containers, or its greediest init container if that is more (PodRequests)."""
-    total: dict[str, Decimal] = {}
+    total: dict[str, Fraction] = {}
     for container in pod["spec"]["containers"]:
         asked = (container.get("resources") or {}).get("requests") or {}
         _add(total, asked)
         if nonzero:
             for name, amount in DEFAULT_REQUESTS.items():
                 if name not in asked:
-                    total[name] = total.get(name, Decimal(0)) + amount
+                    total[name] = total.get(name, Fraction(0)) + amount
     for container in pod["spec"].get("initContainers") or ():
         for name, amount in ((container.get("resources") or {}).get("requests") or {}).items():
-            total[name] = max(total.get(name, Decimal(0)), number(amount))
+            total[name] = max(total.get(name, Fraction(0)), number(amount))
     _add(total, pod["spec"].get("overhead"))
     return total
 
@@ -57,8 +57,8 @@ class NodeInfo:
 
     node: Object
     pods: list[Object] = field(default_factory=list)
-    asked: dict[str, Decimal] = field(default_factory=dict)
-    compared: dict[str, Decimal] = field(default_factory=dict)
+    asked: dict[str, Fraction] = field(default_factory=dict)
+    compared: dict[str, Fraction] = field(default_factory=dict)
     ports: set[tuple[str, str, int]] = field(default_factory=set)
 
     @property
@@ -69,10 +69,10 @@ class NodeInfo:
         self.pods.append(pod)
         for total, part in ((self.asked, requests(pod)), (self.compared, requests(pod, nonzero=True))):
             for name, amount in part.items():
-                total[name] = total.get(name, Decimal(0)) + amount
+                total[name] = total.get(name, Fraction(0)) + amount
         self.ports.update(host_ports(pod))
 
-    def allocatable(self, name: str) -> Decimal | None:
+    def allocatable(self, name: str) -> Fraction | None:
         """How much of a resource the node has for pods; None when it has said nothing of it."""
         found = (self.node.get("status") or {}).get("allocatable") or {}
         return number(found[name]) if name in found else None
