@@ -12,8 +12,9 @@ from kubesim.world import TimedOut
 # /etc/services, as far as ports here have a name.
 SERVICES = {
     7: "echo", 9: "discard", 13: "daytime", 17: "qotd", 19: "chargen", 21: "ftp", 22: "ssh", 23: "telnet", 25: "smtp",
-    53: "domain",    80: "http", 110: "pop3", 143: "imap2", 179: "bgp", 443: "https", 993: "imaps", 3306: "mysql", 5432: "postgresql",
-    6379: "redis",    8080: "http-alt",
+    53: "domain",
+    80: "http", 110: "pop3", 143: "imap2", 179: "bgp", 443: "https", 993: "imaps", 3306: "mysql", 5432: "postgresql",
+    6379: "redis", 8080: "http-alt",
 }  # fmt: skip
 
 

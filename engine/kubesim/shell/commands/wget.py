@@ -14,7 +14,6 @@ from kubesim.shell.curl import urls
 from kubesim.shell.streams import decode
 from kubesim.world import TimedOut
 
-
 LONG_FLAGS = (
     "quiet",
     "no-check-certificate",
@@ -150,8 +149,7 @@ class _Fetch:
             name = f"{address}" if literal else f"{url.host} ({url.host})|{address}|"
             self._tell(f"Connecting to {name}:{url.port}... ")
             where = url.host if url.port == urls.PORTS[url.scheme] else f"{url.host}:{url.port}"
-            self._tell(f"Connecting to {where} ({address}:{url.port})
-", gnu=False)
+            self._tell(f"Connecting to {where} ({address}:{url.port})\n", gnu=False)
             try:
                 wire: http.Wire = await self.ctx.machine.net.connect(address, url.port, timeout=self.timeout)
             except errors.NetError as error:
