@@ -42,7 +42,6 @@ class Recorder:
         self._component = component
         self._host = host
         self._seen: OrderedDict[tuple[Any, ...], tuple[str, str, int]] = OrderedDict()
-        self._last_nanoseconds = 0
 
     def event(self, obj: Object, kind: str, reason: str, message: str, field_path: str = "") -> None:
         """`kind` is "Normal" or "Warning".  `obj` must carry its kind and apiVersion."""
@@ -66,15 +65,11 @@ class Recorder:
                     self._seen.move_to_end(key)
                     return
             namespace = involved.get("namespace") or "default"
-            name = f"{involved['name']}.{self._nanoseconds():x}"
             source = {"component": self._component, **({"host": self._host} if self._host else {})}
-            self._client.create(
-                "events",
+            name = self._create(
+                involved,
+                namespace,
                 {
-                    "apiVersion": "v1",
-                    "kind": "Event",
-                    "metadata": {"name": name, "namespace": namespace},
-                    "involvedObject": involved,
                     "reason": reason,
                     "message": message,
                     "source": source,
@@ -86,7 +81,6 @@ class Recorder:
                     "reportingComponent": self._component,
                     "reportingInstance": self._host,
                 },
-                namespace,
             )
         except ApiError:
             # Upstream drops it too (the namespace is going, the server refuses): see the module.
@@ -100,13 +94,10 @@ class Recorder:
         involved = reference(obj)
         namespace = involved.get("namespace") or "default"
         try:
-            self._client.create(
-                "events",
+            self._create(
+                involved,
+                namespace,
                 {
-                    "apiVersion": "v1",
-                    "kind": "Event",
-                    "metadata": {"name": f"{involved['name']}.{self._nanoseconds():x}", "namespace": namespace},
-                    "involvedObject": involved,
                     "reason": reason,
                     "message": message,
                     "source": {},
@@ -118,12 +109,19 @@ class Recorder:
                     "reportingComponent": self._component,
                     "reportingInstance": instance,
                 },
-                namespace,
             )
         except ApiError:
             return
 
-    def _nanoseconds(self) -> int:
-        """The time in nanoseconds, never twice the same: it is part of the event's name."""
-        self._last_nanoseconds = max(int(self._world.now * 1e9), self._last_nanoseconds + 1)
-        return self._last_nanoseconds
+    def _create(self, involved: Object, namespace: str, rest: Object) -> str:
+        """Make an event; its name, which has the time in nanoseconds: another component's at this instant takes the next."""
+        nanoseconds = int(self._world.now * 1e9)
+        while True:
+            name = f"{involved['name']}.{nanoseconds:x}"
+            if self._client.find("events", name, namespace) is None:
+                break
+            nanoseconds += 1
+        metadata = {"name": name, "namespace": namespace}
+        event = {"apiVersion": "v1", "kind": "Event", "metadata": metadata, "involvedObject": involved, **rest}
+        self._client.create("events", event, namespace)
+        return name
