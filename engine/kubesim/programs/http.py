@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from kubesim.net.trace import Trace
-    from kubesim.world import Task, World
+    from kubesim.world import Future, Task, World
 
 Headers = list[tuple[str, str]]
 
@@ -357,12 +357,43 @@ class Server:
             else:
                 await wire.send(out)
                 out = b""
-                async for piece in response.stream:
+                async for piece in self._while_there(wire, state, response.stream):
                     sent += len(piece)
                     await wire.send(state.send(h11.Data(data=piece)))
         end = h11.EndOfMessage()
         await wire.send(out + (state.send(end) or b""))
         return sent
+
+
+    async def _while_there(self, wire: Wire, state: Any, stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+        """The stream's pieces, for as long as the client listens: a watch may have nothing to say for hours."""
+
+        async def listen() -> None:
+            with contextlib.suppress(errors.NetError):
+                while data := await wire.recv():
+                    state.receive_data(data)
+
+        async def following() -> bytes | None:
+            return await anext(stream, None)
+
+        gone = self.world.spawn(listen(), "http client listens")
+        try:
+            while not gone.done:
+                piece = self.world.spawn(following(), "http stream")
+                either: Future[None] = self.world.future()
+                for each in (gone, piece):
+                    each.on_done(lambda _done, either=either: either.resolve(None))  # type: ignore[misc]
+                await either
+                if not piece.done:
+                    piece.cancel()
+                    break
+                data = piece.result()
+                if data is None:
+                    return
+                yield data
+            raise errors.BrokenPipe
+        finally:
+            gone.cancel()
 
 
 # -- the client ---------------------------------------------------------------------------------------------
