@@ -19,12 +19,16 @@ KINDS = {
 
 def apply(call: Call, old: Object, patch: Any, kind: str) -> Object:
     """The patched document, not yet decoded.  Raises ApiError in upstream's words."""
+    return apply_to(old, patch, kind, call.resource.type(call.version))
+
+
+def apply_to(old: Object, patch: Any, kind: str, type_name: str) -> Object:
     if kind == "json":
         result = patches.json_patch(old, patch)
     elif kind == "merge":
         result = patches.merge_patch(old, patch)
     elif kind == "strategic":
-        result = patches.strategic(old, patch, call.resource.type(call.version))
+        result = patches.strategic(old, patch, type_name)
     else:
         raise ValueError(f"no patch of kind {kind!r}")
     found: Object = result

@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from kubesim import http
 from kubesim.apiserver import local
 from kubesim.apiserver.call import Call, DeleteOptions
 from kubesim.apiserver.registry import Registry
+from kubesim.apiserver.served import Served
 from kubesim.apiserver.settings import Settings
 from kubesim.store.store import Store
 from kubesim.world import World
@@ -40,6 +42,10 @@ class KubeletApi(Protocol):
     ) -> bytes | http.Stream: ...
 
 
+# Kind of resource ("pods", "services", "nodes"), namespace, name[:port], path, the request -> its answer.
+Dial = Callable[[str, str, str, str, http.Request], http.Response]
+
+
 class ApiServer:
     """See the module.  `kubelets` is filled by the nodes: node name -> its KubeletApi."""
 
@@ -63,6 +69,9 @@ class ApiServer:
             port=port,
         )
         self.kubelets: dict[str, KubeletApi] = {}
+        # The way into the cluster's network, for the proxy subresources: set by whoever composes the cluster.
+        self.dial: Dial | None = None
+        self.served = Served(self.settings.minor)
         self.registry = Registry(world, store, self.settings)
         self._clients: dict[http.User, local.LocalClient] = {}
         from kubesim.apiserver.controllers import bootstrap

@@ -1,0 +1,74 @@
+"""PATCH: which kind of patch, on what, and what comes of it (apiserver `pkg/endpoints/handlers/patch.go`)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from kubesim.apiserver import bodies, fielderrors, messages, negotiation, patching
+from kubesim.errors import ApiError
+
+Object = dict[str, Any]
+
+
+def run(handler: Any) -> tuple[Object, bool]:
+    """The object after the patch, and whether an apply created it."""
+    media = negotiation.content_type(handler.request)
+    kind = patching.KINDS.get(media)
+    if kind is None:
+        raise messages.unsupported_media_type(negotiation.PATCHES)
+    if kind == "apply":
+        from kubesim.apiserver import apply
+
+        return apply.run(handler)
+    _check_options(handler, kind)
+    patch, duplicates = parse(handler.request.body, kind)
+    return handler.registry.update(handler.call, lambda old: patched(handler, old, patch, kind, duplicates))  # type: ignore[no-any-return]
+
+
+def parse(body: bytes, kind: str) -> tuple[Any, dict[int, list[str]]]:
+    try:
+        patch, duplicates = negotiation.parse_json(body)
+    except negotiation.BadBody as error:
+        if kind == "json":
+            raise messages.bad_request(f"error decoding patch: {error}") from None
+        raise messages.bad_request(f"error decoding patch: {error}") from None
+    if kind != "json" and not isinstance(patch, dict):
+        if patch is None:
+            raise messages.bad_request("Invalid JSON Patch")
+        what = "array" if isinstance(patch, list) else "string" if isinstance(patch, str) else "number"
+        raise messages.bad_request(f"json: cannot unmarshal {what} into Go value of type map[string]interface {{}}")
+    return patch, duplicates
+
+
+def patched(handler: Any, old: Object, patch: Any, kind: str, duplicates: dict[int, list[str]]) -> Object:
+    """The stored object with the patch in it, decoded.  Unknown fields of the patch count as in any body."""
+    document = json.loads(json.dumps(old, default=lambda lazy: lazy.resolve()))
+    call = handler.call
+    result = patching.apply(call, document, patch, kind)
+    if result.get("kind", call.resource.kind) != call.resource.kind:
+        pass
+    if isinstance(result.get("metadata"), dict) and result["metadata"].get("name", call.name) != call.name:
+        error = fielderrors.invalid("metadata.name", result["metadata"].get("name", ""), "field is immutable")
+        raise messages.invalid(call.resource.kind, call.resource.group, call.name, [error])
+    if duplicates and call.validation != "Ignore":
+        doubled = [f'duplicate field "{key}"' for keys in duplicates.values() for key in keys]
+        if call.validation == "Strict":
+            raise _strict(doubled)
+        for each in doubled:
+            call.warn(each)
+    # What was sent back unchanged as text is not the user's word on who owns what.
+    if "managedFields" not in json.dumps(patch):
+        result["metadata"].pop("managedFields", None)
+    return bodies.decode(handler.registry, call, result)
+
+
+def _strict(problems: list[str]) -> ApiError:
+    return ApiError(422, "Invalid", f" \"\" is invalid: patch: Invalid value: strict decoding error: {', '.join(problems)}")
+
+
+def _check_options(handler: Any, kind: str) -> None:
+    handler._options("PatchOptions")
+    if handler.request.param("force"):
+        error = fielderrors.forbidden("force", "may not be specified for non-apply patch")
+        raise messages.invalid("PatchOptions", "meta.k8s.io", "", [error])

@@ -1,0 +1,71 @@
+"""Which groups, versions and resources a server of a given release serves."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from kubesim import schema
+from kubesim.schema import Resource
+
+# (group, version): served from this minor release on.  What is not here was always there (since 1.16, that is).
+SINCE = {
+    ("autoscaling", "v2"): 23,
+    ("batch", "v1", "cronjobs"): 21,
+    ("networking.k8s.io", "v1", "ingresses"): 19,
+    ("networking.k8s.io", "v1", "ingressclasses"): 19,
+    ("networking.k8s.io", "v1", "ipaddresses"): 33,
+    ("networking.k8s.io", "v1", "servicecidrs"): 33,
+    ("discovery.k8s.io", "v1"): 21,
+    ("events.k8s.io", "v1"): 19,
+    ("policy", "v1"): 21,
+    ("certificates.k8s.io", "v1"): 19,
+    ("node.k8s.io", "v1"): 20,
+    ("flowcontrol.apiserver.k8s.io", "v1"): 29,
+    ("resource.k8s.io", "v1"): 34,
+    ("authentication.k8s.io", "v1", "selfsubjectreviews"): 28,
+    ("admissionregistration.k8s.io", "v1", "validatingadmissionpolicies"): 30,
+    ("admissionregistration.k8s.io", "v1", "validatingadmissionpolicybindings"): 30,
+    ("admissionregistration.k8s.io", "v1", "mutatingadmissionpolicies"): 36,
+    ("admissionregistration.k8s.io", "v1", "mutatingadmissionpolicybindings"): 36,
+    ("storage.k8s.io", "v1", "csidrivers"): 18,
+    ("storage.k8s.io", "v1", "csinodes"): 17,
+    ("storage.k8s.io", "v1", "csistoragecapacities"): 24,
+    ("storage.k8s.io", "v1", "volumeattributesclasses"): 34,
+}
+
+
+class Served:
+    """The resources of one server, found by path.  Those of CRDs come and go with `add` and `remove`."""
+
+    def __init__(self, minor: int) -> None:
+        self._minor = minor
+        self._by_path: dict[tuple[str, str, str], Resource] = {}
+        for resource in schema.RESOURCES.values():
+            for version in resource.versions:
+                since = SINCE.get((resource.group, version, resource.plural), SINCE.get((resource.group, version), 0))
+                if minor >= since:  # type: ignore[operator]
+                    self._by_path[resource.group, version, resource.plural] = resource
+
+    def find(self, group: str, version: str, plural: str) -> Resource | None:
+        return self._by_path.get((group, version, plural))
+
+    def has(self, group: str, version: str) -> bool:
+        return version in self.groups().get(group, ())
+
+    def groups(self) -> dict[str, list[str]]:
+        """group -> its versions, preferred first, in the order of discovery ("" for the core group first)."""
+        return self._groups
+
+    @cached_property
+    def _groups(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for group, version, _ in self._by_path:
+            versions = found.setdefault(group, [])
+            if version not in versions:
+                versions.append(version)
+        return found
+
+    def resources(self, group: str, version: str) -> list[Resource]:
+        """Sorted by name, as discovery lists them."""
+        found = [resource for (g, v, _), resource in self._by_path.items() if (g, v) == (group, version)]
+        return sorted(found, key=lambda resource: resource.plural)

@@ -1,0 +1,76 @@
+"""The Table object (meta.k8s.io/v1)."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from kubesim.apiserver.tables import extra, rows
+from kubesim.schema import Resource
+
+Object = dict[str, Any]
+
+CREATED_AT = (
+    "CreationTimestamp is a timestamp representing the server time when this object was created. It is not guaranteed to be set in "
+    "happens-before order across separate operations. Clients may not set this value. It is represented in RFC3339 form and is in UTC."
+    "\n\nPopulated by the system. Read-only. Null for lists. More info: "
+    "https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata"
+)
+
+
+@cache
+def _data() -> Object:
+    found: Object = json.loads((Path(__file__).parent / "columns.json").read_text(encoding="utf-8"))
+    return found
+
+
+@cache
+def columns(resource: str) -> tuple[Object, ...]:
+    """The column definitions of a resource."""
+    data = _data()
+    texts = data["descriptions"]
+    known = data["tables"].get(resource)
+    if known is not None:
+        return tuple(_column(name, kind, form, priority, texts[at]) for name, kind, form, priority, at in known)
+    name = _column("Name", "string", "name", 0, texts[0])
+    given = extra.COLUMNS.get(resource)
+    if given is None:
+        return (name, _column("Created At", "date", "", 0, CREATED_AT))
+    return (name, *(_column(each.removesuffix("*"), "string", "", int(each.endswith("*")), "") for each in given))
+
+
+def _column(name: str, kind: str, form: str, priority: int, text: str) -> Object:
+    return {"name": name, "type": kind, "format": form, "description": text, "priority": priority}
+
+
+def table(resource: Resource, items: list[Object], metadata: Object, now: float, include: str, version: str) -> Object:
+    """A Table of these objects.  `include` is includeObject: "Metadata", "Object" or "None"; `now` dates the ages."""
+    return {
+        "kind": "Table",
+        "apiVersion": f"meta.k8s.io/{version}",
+        "metadata": metadata,
+        "columnDefinitions": list(columns(resource.name)),
+        "rows": [row_object(resource, obj, now, include, version) for obj in items],
+    }
+
+
+def row_object(resource: Resource, obj: Object, now: float, include: str, version: str) -> Object:
+    """One row: cells, and the object or its metadata along with them."""
+    row: Object = {"cells": rows.cells(resource, obj, now)}
+    conditions = rows.conditions(resource, obj)
+    if conditions:
+        row["conditions"] = conditions
+    if include == "Object":
+        row["object"] = obj
+    elif include == "None":
+        row["object"] = None
+    else:
+        row["object"] = partial(obj, version)
+    return row
+
+
+def partial(obj: Object, version: str = "v1") -> Object:
+    """PartialObjectMetadata."""
+    return {"kind": "PartialObjectMetadata", "apiVersion": f"meta.k8s.io/{version}", "metadata": obj["metadata"]}
