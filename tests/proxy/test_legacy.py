@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from proxy_lab import Lab
 
 from kubesim.proxy import legacy, state
 from kubesim.proxy.settings import LocalDetector, Settings
@@ -100,3 +101,27 @@ def test_the_local_policy_has_a_chain_that_marks_for_drop_where_no_endpoint_is(m
 def test_a_release_gets_the_nearest_form() -> None:
     assert any(line.startswith(":KUBE-EXT-") for line in rules(25, [SLICE], type="NodePort"))
     assert not any(line.startswith(":KUBE-EXT-") for line in rules(22, [SLICE], type="NodePort"))
+
+
+def test_what_iptables_save_shows_of_1_16(lab: Lab) -> None:
+    lab.objects.apply("services", service(clusterIP="10.100.200.199"))
+    lab.objects.apply("endpoints", {"metadata": {"name": "deploy1", "namespace": "default"}, "subsets": [SUBSET]})
+    lab.start("v1.16.1", cluster_cidr="192.168.0.0/16")
+    lines = lab.host.netfilter.save().splitlines()
+    to = '-d 10.100.200.199/32 -p tcp -m comment --comment "default/deploy1: cluster IP" -m tcp --dport 80'
+    assert [line for line in lines if "10.100.200.199" in line] == [
+        f"-A KUBE-SERVICES ! -s 192.168.0.0/16 {to} -j KUBE-MARK-MASQ",
+        f"-A KUBE-SERVICES {to} -j KUBE-SVC-HFJG5QJDKA2NKYX2",
+    ]
+    assert [line for line in lines if line.startswith("-A KUBE-SVC-")] == [
+        "-A KUBE-SVC-HFJG5QJDKA2NKYX2 -m statistic --mode random --probability 0.33332999982 -j KUBE-SEP-IVTV3JKMDAKRFCBH",
+        "-A KUBE-SVC-HFJG5QJDKA2NKYX2 -m statistic --mode random --probability 0.50000000000 -j KUBE-SEP-PFJDNPXONEKPWG5A",
+        "-A KUBE-SVC-HFJG5QJDKA2NKYX2 -j KUBE-SEP-SIUA6YONSJ3WPF22",
+    ]
+    assert [line for line in lines if "192.168.16.171" in line] == [
+        "-A KUBE-SEP-IVTV3JKMDAKRFCBH -s 192.168.16.171/32 -j KUBE-MARK-MASQ",
+        "-A KUBE-SEP-IVTV3JKMDAKRFCBH -p tcp -m tcp -j DNAT --to-destination 192.168.16.171:80",
+    ]
+
+
+SUBSET = {"addresses": [{"ip": f"192.168.16.17{last}"} for last in (1, 2, 3)], "ports": [{"port": 80, "protocol": "TCP"}]}

@@ -44,22 +44,29 @@ class Iptables:
                 table.new_chain(chain)
                 table.done()
         for jump in jumps:
-            table = self._netfilter.table(jump.table)
-            rule = rules.parse_line(jump.rule, ipv6=self._netfilter.ipv6)
-            try:
-                table.find(jump.source, rule)
-            except CommandError:
-                table.insert(jump.source, 1, rule)
-                table.done()
+            self._ensure_rule(jump.table, jump.source, jump.rule, first=True)
+
+    def append(self, table: str, chain: str, rule: str) -> None:
+        """`iptables -A` a rule that is not there yet."""
+        self._ensure_rule(table, chain, rule, first=False)
+
+    def _ensure_rule(self, name: str, chain: str, text: str, *, first: bool) -> None:
+        table = self._netfilter.table(name)
+        rule = rules.parse_line(text, ipv6=self._netfilter.ipv6)
+        try:
+            table.find(chain, rule)
+        except CommandError:
+            table.insert(chain, 1 if first else len(table.chain(chain).items) + 1, rule)
+            table.done()
 
     def ensure_counters(self, names: Iterable[str]) -> None:
         """`nfacct add` those that are missing."""
         for name in sorted(names):
             self._netfilter.nfacct.setdefault(name, (0, 0))
 
-    def set_canaries(self) -> None:
+    def set_canaries(self, name: str = CANARY) -> None:
         """Chains that exist to be missed when somebody flushes the tables (`iptables -X`, a firewall's reload)."""
-        self.ensure((table, CANARY) for table in CANARY_TABLES)
+        self.ensure((table, name) for table in CANARY_TABLES)
 
     def canary_lives(self) -> bool:
         """Only mangle's is looked at: `iptables -t nat -F` goes unnoticed until the next sync."""
