@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 from typing import Any
 
 from kubesim.errors import LearnerError
@@ -89,18 +90,20 @@ FLAGS: Mapping[str, str] = {
 WITHOUT_EFFECT = {"kubeconfig", "master", "v", "vmodule", "feature-gates", "bind-address", "oom-score-adj", "profiling"}
 
 
+@lru_cache(maxsize=16)  # every node reads the same ConfigMap
 def parse(text: str) -> Config:
     """A `config.conf`.  LearnerError when it is no KubeProxyConfiguration; fields that are none are listed in `unknown`
     (the real one decodes leniently, and warns)."""
     import yaml
 
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        data = yaml.safe_load(text)
+        data = yaml.load(text, Loader=loader)
     except yaml.YAMLError as error:
         raise LearnerError(f"failed complete: yaml: {error}") from None
     if not isinstance(data, dict) or data.get("kind") != "KubeProxyConfiguration":
         raise LearnerError(
-            "failed complete: no kind \"KubeProxyConfiguration\" in the configuration file",
+            'failed complete: no kind "KubeProxyConfiguration" in the configuration file',
             "Its first lines are: apiVersion: kubeproxy.config.k8s.io/v1alpha1, kind: KubeProxyConfiguration.",
         )
     unknown = [name for name in data if name not in PLAIN and name not in GROUPS]
