@@ -38,6 +38,16 @@ def destination(rule: str) -> str:
     return _first(_DNAT.search(rule))
 
 
+def wants(rule: str) -> str:
+    """What a rule asks of destination, protocol and port: "destination 10.96.0.9, protocol tcp, port 80"."""
+    asked = [
+        ("destination", re.search(r"(?<!! )-d (\S+)", rule)),
+        ("protocol", re.search(r"(?<!! )-p (\S+)", rule)),
+        ("port", re.search(r"--dport (\S+)", rule)),
+    ]
+    return ", ".join(f"{name} {found.group(1).removesuffix('/32')}" for name, found in asked if found)
+
+
 def is_draw(rule: str) -> bool:
     """Whether it rolls dice (`-m statistic`, or nft's numgen)."""
     return "-m statistic" in rule or "numgen random" in rule

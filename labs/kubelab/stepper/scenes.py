@@ -258,7 +258,7 @@ def _send(packet: Packet, step: Step, way: str) -> _Told:
     if way == "request":
         return _Told(
             title=f"A packet for {words.destination(packet)}",
-            text=_sentence(step.why),
+            text="It is a SYN, the first packet of a connection." if packet.flags == "S" else _sentence(step.why),
             question="Which destination does the program write into the packet?",
         )
     if packet.icmp and packet.icmp != "echo-reply":
@@ -275,23 +275,33 @@ def _send(packet: Packet, step: Step, way: str) -> _Told:
 
 def _rule(step: Step, missed: tuple[Missed, ...]) -> _Told:
     target, chain, about = rules.target(step.rule), rules.chain_target(step.rule), rules.comment(step.rule)
-    place, why = words.place(step), _sentence(step.why)
+    place = words.place(step)
+    # The walk says of a match where it leads ("on to KUBE-SVC-..."), which the title says already.
+    why = "" if step.why.startswith("on to ") else _sentence(step.why)
     if chain and (rules.is_draw(step.rule) or any(rules.is_draw(each.rule) for each in missed)):
         odds = rules.chance(step.probability) if step.probability < 1 else ""
         article = "an" if odds.startswith("8") else "a"
         return _Told(
             # kube-proxy's comment says where the chain leads, "default/web -> 10.244.2.7:8080"; 1.16 wrote none.
             title=f"The dice choose {about.partition(' -> ')[2] or chain}",
-            text=f"{why} The rules of this chain are asked from the top, and each rolls its own dice"
+            text=f"{why} The rules of {step.chain} are asked from the top, and each rolls its own dice".strip()
             + (f"; all in all this endpoint had {article} {odds} chance." if odds else "."),
             question=f"{step.chain} has a rule for each endpoint. Which will take the packet, and how likely was that?",
             place=place,
             rule=step.rule,
         )
     if chain:
+        asked = rules.wants(step.rule)
+        met = (
+            f"It is what this rule asks for: {asked}."
+            if asked
+            else "This rule asks for nothing: every packet goes this way."
+        )
+        if " -m " in step.rule.replace(" -m comment", "") and not asked:
+            met = why
         return _Told(
             title=f"{step.chain} hands it to {chain}",
-            text=" ".join(each for each in (why, f"The rule says of itself: “{about}”." if about else "") if each),
+            text=" ".join(each for each in (met, f"It says of itself: “{about}”." if about else "") if each),
             question=f"Which rule of {step.chain} takes this packet, and where does it go on?",
             place=place,
             rule=step.rule,
