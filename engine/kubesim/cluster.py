@@ -61,7 +61,6 @@ class Cluster:
                 self._start_kubelet(spec)
             self._apply(addons.objects(self.preset))
             self.world.settle()
-        self.world.advance(max(0.0, self.preset.age - (self.world.now - self.world.start)))
 
     def _start_kubelet(self, spec: presets.NodeSpec) -> None:
         machine = self.nodes[spec.name]

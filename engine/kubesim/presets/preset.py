@@ -35,7 +35,7 @@ class NodeSpec:
 class Preset:
     """A kind of cluster.
 
-    `birth` is the virtual time at which it begins, `age` for how many virtual seconds it has run when it is handed over.
+    `birth` is the virtual time at which it begins.
     `cni` is "calico", "kindnet" or "bridge"; `lan` the network that the nodes (and `outside`) stand on, with `gateway` its
     router.  `proxy` is what the kube-proxy ConfigMap's config.conf holds beyond the defaults; `token` whether a front on a real
     port asks for one.
@@ -45,7 +45,6 @@ class Preset:
     title: str
     version: str
     birth: str
-    age: float = 600.0
     service_cidr: str = "10.96.0.0/12"
     node_port_range: str = "30000-32767"
     pod_cidr: str = "10.244.0.0/16"
