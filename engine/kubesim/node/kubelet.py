@@ -103,7 +103,7 @@ class Kubelet:
         return self.client.find(resource, name, namespace)
 
     def volume_source(self) -> volumes.Source:
-        return volumes.Source(self.find, self.machine.files, self.node.allocatable(), self.world.now)
+        return volumes.Source(self.world, self.find, self.machine.files, self.node.allocatable())
 
     def client_of(self, spec: Object) -> Client:
         """The API in the name of a pod's service account."""

@@ -10,18 +10,15 @@ changes.  An emptyDir is one directory for all containers of the pod; a hostPath
 from __future__ import annotations
 
 import base64
-import json
 import posixpath
 from collections.abc import Mapping
-from typing import Any
 
 from kubesim.client import Object
 from kubesim.files import FileSystem
 from kubesim.machinery import objects
 from kubesim.node import env
-
-# A bound token is renewed long before; nobody here looks at its end.
-TOKEN_SECONDS = 3607
+from kubesim.programs import tokens
+from kubesim.world import World
 
 
 class NotReady(Exception):
@@ -31,11 +28,11 @@ class NotReady(Exception):
 class Source:
     """Where volumes come from: the API, the node and the pod."""
 
-    def __init__(self, find: env.Find, node_files: FileSystem, allocatable: Mapping[str, str], now: float) -> None:
+    def __init__(self, world: World, find: env.Find, node_files: FileSystem, allocatable: Mapping[str, str]) -> None:
+        self.world = world
         self.find = find
         self.node_files = node_files
         self.allocatable = allocatable
-        self.now = now
 
 
 def written(pod: Object, volume: Object, source: Source) -> dict[str, bytes] | None:
@@ -68,7 +65,9 @@ def _projected(each: Object, pod: Object, source: Source) -> dict[str, bytes]:
     if each.get("downwardAPI") is not None:
         return _downward(each["downwardAPI"], pod, source)
     if each.get("serviceAccountToken") is not None:
-        return {each["serviceAccountToken"]["path"]: token(pod, source.now).encode()}
+        account = pod["spec"].get("serviceAccountName", "default")
+        token = tokens.issue(source.world, objects.namespace(pod), account, pod=pod)
+        return {each["serviceAccountToken"]["path"]: token.encode()}
     raise env.ConfigError(f"projected volume source {', '.join(each)} is not known to the embedded cluster")
 
 
@@ -101,25 +100,6 @@ def _downward(given: Object, pod: Object, source: Source) -> dict[str, bytes]:
             text = env.resource(pod, pod["spec"]["containers"][0], item["resourceFieldRef"], source.allocatable)
         found[item["path"]] = text.encode()
     return found
-
-
-def token(pod: Object, now: float) -> str:
-    """A service account token: the claims of a real one, signed by nobody."""
-    namespace, account = objects.namespace(pod), pod["spec"].get("serviceAccountName", "default")
-    claims = {
-        "aud": ["https://kubernetes.default.svc.cluster.local"],
-        "exp": int(now) + TOKEN_SECONDS,
-        "iat": int(now),
-        "iss": "https://kubernetes.default.svc.cluster.local",
-        "kubernetes.io": {
-            "namespace": namespace,
-            "pod": {"name": objects.name(pod), "uid": objects.uid(pod)},
-            "serviceaccount": {"name": account},
-        },
-        "sub": f"system:serviceaccount:{namespace}:{account}",
-    }
-    parts: list[Any] = [{"alg": "none"}, claims]
-    return ".".join(base64.urlsafe_b64encode(json.dumps(each).encode()).decode().rstrip("=") for each in parts) + "."
 
 
 def put(files: FileSystem, mount_path: str, sub_path: str, contents: Mapping[str, bytes]) -> None:

@@ -16,11 +16,13 @@ from kubesim.http import User
 from kubesim.world import World
 
 ISSUER = "https://kubernetes.default.svc.cluster.local"
-MOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
+# What the admission plugin asks for, in seconds, and what the API server then makes of just that number: a year, so that
+# clients which never read the file again go on (serviceaccount/claims.go: WarnOnlyBoundTokenExpirationPeriod).
+ASKED, EXTENDED = 3607, 365 * 24 * 3600
 
 
 def issue(
-    world: World, namespace: str, account: str, uid: str = "", pod: dict[str, Any] | None = None, seconds: int = 3607
+    world: World, namespace: str, account: str, uid: str = "", pod: dict[str, Any] | None = None, seconds: int = ASKED
 ) -> str:
     """A token of a service account, bound to a pod if one is given."""
     now = int(world.now)
@@ -28,9 +30,11 @@ def issue(
     if pod is not None:
         bound["node"] = {"name": pod["spec"].get("nodeName", "")}
         bound["pod"] = {"name": pod["metadata"]["name"], "uid": pod["metadata"].get("uid", "")}
+    if seconds == ASKED:
+        bound["warnafter"] = now + ASKED
     claims = {
         "aud": [ISSUER],
-        "exp": now + seconds,
+        "exp": now + (EXTENDED if seconds == ASKED else seconds),
         "iat": now,
         "iss": ISSUER,
         "kubernetes.io": bound,
