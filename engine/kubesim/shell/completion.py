@@ -1,4 +1,4 @@
-"""Is a typed text whole, and what may its last word become?"""
+"""What the last word of a line may become: the machine's commands in the first place, its files elsewhere."""
 
 from __future__ import annotations
 
@@ -7,58 +7,16 @@ import re
 
 from kubesim.machine import Machine
 
-HEREDOC = re.compile(r"(?<!<)<<(-?)\s*(?:'([^']+)'|\"([^\"]+)\"|\\?([\w.]+))")
-
-
-def is_whole(text: str) -> bool:
-    """False while bash would ask for more: an open quote, loop, here-document, or a backslash at the end."""
-    from kubesim.shell import interpreter, kept
-
-    if text.endswith("\\") and not text.endswith("\\\\"):
-        return False
-    if _open_heredoc(text):
-        return False
-    try:
-        kept.parser.parse(text)
-    except (kept.parser.ParseException, RecursionError) as error:
-        return not any(
-            each in str(error)
-            for each in (
-                "Expected 'done'",
-                "Expected 'fi'",
-                "Expected 'esac'",
-                "Expected '}'",
-                "Expected ')'",
-                "nterminated",
-                "nclosed",
-                "nexpected EOF",
-                "Expected 'then'",
-                "Expected 'do'",
-                "end of",
-            )
-        ) and not text.rstrip().endswith(("|", "&&"))
-    return interpreter is not None
-
-
-def _open_heredoc(text: str) -> bool:
-    """A here-document whose end has not been typed."""
-    lines = text.split("\n")
-    wanted: list[tuple[str, bool]] = []
-    for line in lines:
-        if wanted:
-            word, tabs = wanted[0]
-            if (line.lstrip("\t") if tabs else line) == word:
-                wanted.pop(0)
-            continue
-        wanted += [(found[2] or found[3] or found[4], bool(found[1])) for found in HEREDOC.finditer(line)]
-    return bool(wanted)
+# After these another command begins.
+BEGINS_COMMAND = re.compile(r"(?:^|[|;&(]|\b(?:do|then|else|sudo|watch|time|exec|xargs))\s*$")
 
 
 def candidates(machine: Machine, cwd: str, line: str) -> list[str]:
-    word = line.split(" ")[-1] if not line.endswith(" ") else ""
-    before = line[: len(line) - len(word)].rstrip()
-    if (not before or before.endswith(("|", ";", "&", "(", "do", "then"))) and "/" not in word:
-        return sorted(name for name in machine.tools if name.startswith(word))
+    """Whole words, sorted; a directory ends with a slash."""
+    word = re.split(r"[\s|;&(=]", line)[-1]
+    before = line[: len(line) - len(word)]
+    if "/" not in word and BEGINS_COMMAND.search(before):
+        return sorted(name for name in machine.tools | set(machine.programs) | set(machine.aliases) if name.startswith(word))
     folder, base = posixpath.split(word)
     files = machine.files
     path = files.join(cwd, folder)

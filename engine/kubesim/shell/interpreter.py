@@ -19,10 +19,10 @@ from dataclasses import replace
 from typing import Any
 
 from kubesim.machine import Machine
-from kubesim.shell import builtins, processes, redirections
+from kubesim.shell import builtins, processes, redirections, syntax
 from kubesim.shell.adapters import Files
 from kubesim.shell.context import Context
-from kubesim.shell.kept import LIMITS, ExecResult, alias, ast, conditionals, errors, expansion, interpreter, parser
+from kubesim.shell.kept import LIMITS, ExecResult, alias, ast, conditionals, errors, expansion, interpreter
 from kubesim.shell.kept import state as kept_state
 from kubesim.shell.session import Job, Session
 from kubesim.shell.streams import BrokenPipe, Capture, Input, Null, Output, Pipe
@@ -33,22 +33,6 @@ ROUNDS = 100_000
 DEPTH = 100  # nested function calls (bash's FUNCNEST, which is unlimited by default until the stack ends)
 DECLARATIONS = frozenset({"declare", "typeset", "local", "readonly", "export"})
 SIMPLE_ALIAS = re.compile(r"[\w./:=@%+,-]+(?:[ \t]+[\w./:=@%+,-]+)*[ \t]*")
-
-
-class SyntaxError_(Exception):
-    """The script cannot be parsed; `message` in bash's words."""
-
-
-def parse(script: str) -> Any:
-    """The script's tree; raises SyntaxError_."""
-    try:
-        return parser.parse(script)
-    except parser.ParseException as error:
-        message = str(error)
-        found = re.match(r"(.*?) at line (\d+)", message)
-        raise SyntaxError_(f"line {found[2]}: {found[1]}" if found else message) from None
-    except RecursionError:
-        raise SyntaxError_("nested too deeply") from None
 
 
 class Shell:
@@ -158,7 +142,7 @@ class Shell:
         try:
             status = await self.source(script)
         except errors.ExitError as error:
-            status = error.exit_code
+            status = self._exited(error)
         finished = self.traps.pop("EXIT", "")
         if finished:
             try:
@@ -167,11 +151,17 @@ class Shell:
                 status = error.exit_code
         return status
 
+    def _exited(self, error: Any) -> int:
+        """The status of an exit; an expansion that ends the shell (`${x:?message}`) brings its message along."""
+        if error.stderr:
+            self.fds[2].write(error.stderr.replace("bash:", f"{self.name}:", 1))
+        return int(error.exit_code)
+
     async def source(self, script: str) -> int:
         """Run a script in this shell (eval, `.`, a typed line).  Lets ExitError through."""
         try:
-            tree = parse(script)
-        except SyntaxError_ as error:
+            tree = syntax.parse(script)
+        except syntax.Wrong as error:
             self.complain(str(error))
             return self._status(2)
         return await self.body(tree.statements, top=True)
@@ -213,7 +203,7 @@ class Shell:
         try:
             status = await child.body(statements, top=True)
         except errors.ExitError as error:
-            status = error.exit_code
+            status = child._exited(error)
         except BrokenPipe:
             status = 141
         return ExecResult(stdout=captured.text, stderr="", exit_code=status)
@@ -222,7 +212,7 @@ class Shell:
         raise NotImplementedError("the kept code runs no commands by itself")
 
     async def _substitute_text(self, script: str, env: Any = None, cwd: str | None = None) -> Any:
-        return await self._substitute(parse(script))
+        return await self._substitute(syntax.parse(script))
 
     # -- lists and pipelines --------------------------------------------------------------------------------
 
@@ -258,7 +248,7 @@ class Shell:
                 return await self.statement(node)
             return await self.command(node)
         except (errors.ExitError, errors.ErrexitError) as error:
-            return error.exit_code
+            return self._exited(error)
         except (errors.NounsetError, errors.BadSubstitutionError, errors.ArithmeticError) as error:
             self.fds[2].write(error.stderr or f"{self.name}: {error}\n")
             return 1

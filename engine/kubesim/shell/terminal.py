@@ -117,10 +117,12 @@ class Terminal:
 
     def complete(self, text: str) -> bool:
         """Whether the text is a whole command; if not, a front asks for another line after `> `."""
-        return completion.is_whole(text)
+        from kubesim.shell import syntax
+
+        return syntax.is_whole(text)
 
     def completions(self, line: str) -> list[str]:
-        """What the last word of the line may become: commands in the first place, files elsewhere; kubectl's own after it."""
+        """What the last word of the line may become: commands in the first place, files elsewhere."""
         cwd = self._shell.cwd if self._shell is not None else self.machine.cwd
         return completion.candidates(self.machine, cwd, line)
 

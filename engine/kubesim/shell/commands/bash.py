@@ -64,14 +64,14 @@ async def run(ctx: Context) -> int:
 
 async def _from_stdin(ctx: Context, shell) -> int:  # type: ignore[no-untyped-def]
     """Commands as they come, line by line, each run when it is whole (an interactive `exec -it`, or `sh < script`)."""
-    from kubesim.shell import completion
+    from kubesim.shell import syntax
     from kubesim.shell.kept import errors
 
     status = 0
     text = ""
     while line := await ctx.stdin.readline():
         text += line
-        if not completion.is_whole(text.rstrip("\n")):
+        if not syntax.is_whole(text.rstrip("\n")):
             continue
         try:
             status = await shell.source(text)

@@ -75,6 +75,8 @@ class Transfer:
         self._clients = reuse
         self._began = ctx.world.now
         self._phase = "resolve"
+        # The connection in use: closed when the transfer fails or is given up.
+        self._wire: http.Wire | None = None
         self._cookies: dict[str, str] = {}
 
     # -- what -v says ---------------------------------------------------------------------------------------
@@ -114,6 +116,8 @@ class Transfer:
             ) from None
         finally:
             self._time("total")
+            if self._wire is not None:
+                self._wire.close()
 
     async def _follow(self, url: Url) -> None:
         follow = "location" in self.options.flags or "location-trusted" in self.options.flags
@@ -172,6 +176,7 @@ class Transfer:
         else:
             client = http.Client(await self._connect(url))
             facts.connects += 1
+        self._wire = client.wire
         facts.remote, facts.local = client.wire.peer, client.wire.local
         headers = self._headers(url, body, trusted)
         self.tell(f"{method} {url.target} HTTP/1.1", "> ")
@@ -206,6 +211,7 @@ class Transfer:
             raise Bad(56, f"Recv failure: {error}") from None
         except tls.TlsError as error:
             raise Bad(56, f"OpenSSL SSL_read: {error}, errno 0") from None
+        self._wire = None
         if client.reusable:
             self._clients[key] = client
             self.tell(f"Connection #{len(self._clients) - 1} to host {url.host} left intact")
@@ -379,6 +385,7 @@ class Transfer:
                 continue
             self.tell(f"Connected to {url.host} ({address}) port {where.port}")
             self._time("connect")
+            self._wire = wire
             return await self._secured(wire, url) if url.scheme == "https" else wire
         spent = self.ctx.world.now - began
         message = f"Failed to connect to {where.host} port {where.port} after {spent * 1000:.0f} ms: Couldn't connect to server"
@@ -405,20 +412,16 @@ class Transfer:
                 certificate=self._certificate(),
             )
         except tls.NotTls:
-            wire.close()
             raise Bad(35, "error:0A00010B:SSL routines::wrong version number") from None
         except tls.CertificateError as error:
-            wire.close()
             what = f"SSL: {error}" if "subject name" in str(error) else f"SSL certificate problem: {error}"
             self.tell(what)
             raise Bad(60, what + CERTIFICATE_HELP) from None
         except (tls.Closed, errors.Reset, errors.BrokenPipe) as error:
-            wire.close()
             reset = isinstance(error, errors.NetError)
             what = "OpenSSL SSL_connect: " + ("Connection reset by peer" if reset else "SSL_ERROR_SYSCALL")
             raise Bad(35, f"{what} in connection to {url.host}:{url.port} ") from None
         except tls.TlsError as error:
-            wire.close()
             words = str(error).rpartition("tls: ")[2]
             raise Bad(35, f"error:0A000410:SSL routines::tlsv1 alert {words}") from None
         self._tell_session(connection.session, roots)
