@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from kubesim import net
+from kubesim import net, world
 from kubesim.world import World
 
 
@@ -46,6 +46,7 @@ class Lab:
 
         task = self.world.spawn(program(), f"server {host.name}")
         task.retrieved = True
+        self.world.drain()
         return listener
 
     def get(self, host: net.Host, ip: str, port: int, timeout: float | None = None) -> str:
@@ -56,7 +57,10 @@ class Lab:
                 connection = await host.connect(ip, port, timeout=timeout)
             except net.NetError as error:
                 return str(error)
-            said = await connection.recv()
+            try:
+                said = await self.world.wait_for(self.world.spawn(connection.recv()), timeout)
+            except (world.TimedOut, net.NetError) as error:
+                return "Connection timed out" if isinstance(error, world.TimedOut) else str(error)
             connection.close()
             return said.decode()
 

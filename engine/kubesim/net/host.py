@@ -112,7 +112,12 @@ class Host:
         ip, _, length = prefix.partition("/")
         found = link.Address(ip, int(length))
         device.addresses[:] = [each for each in device.addresses if each[:2] != found[:2]]
-        self.routes.remove_local(ip)
+        # The same address may stand on other interfaces (a gateway's on the link to each pod): it stays the host's own.
+        other = next((name for name, each in self.interfaces.items() if any(one.ip == ip for one in each.addresses)), "")
+        if other:
+            self.routes.add_local(ip, other)
+        else:
+            self.routes.remove_local(ip)
         subnet = address.prefix(prefix)
         if subnet.length < subnet.bits:
             self.routes.remove(str(subnet), interface)

@@ -88,6 +88,9 @@ class _Nat(Target):
         low, high = self._ports()
         random = "random" in self.given or "random-fully" in self.given
         wanted = nat.Range(self._address(flight, walk), low, high, random)
+        if not wanted.address and not self.to:
+            walk.end(Verdict.DROPPED, f"{self.name} found no address on {flight.in_if or flight.out_if} to translate it to")
+            return DROP
         if not nat.bind(walk.conntrack(walk.host), entry, wanted, walk, source=self.source):
             walk.end(Verdict.DROPPED, f"no port is free on {wanted.address} to translate it to")
             return DROP
@@ -156,7 +159,9 @@ class Redirect(_Nat):
     def _address(self, flight: Flight, walk: Walk) -> str:
         if not flight.in_if:
             return "::1" if ":" in flight.dst else "127.0.0.1"
-        return walk.host.source_for(flight.in_if, flight.src)
+        # nf_nat_redirect.c: the first address of the interface; without one the packet is dropped.
+        own = walk.host.interfaces[flight.in_if].addresses
+        return next((each.ip for each in own if (":" in each.ip) == self.ipv6), "")
 
     def words(self, flight: Flight) -> str:
         return "it is redirected to this host itself"

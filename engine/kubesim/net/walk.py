@@ -275,6 +275,12 @@ class Walk:
             self.note(Kind.ROUTE, why, "", "", "", False)
             self.end(Verdict.DROPPED, why)
             return None
+        if not loopback and host.routes.is_local(flight.src):
+            # Linux, net/ipv4/fib_frontend.c: fib_validate_source, whatever rp_filter says (accept_local is 0).
+            why = f"it claims to come from {flight.src}, which is {host.name}'s own address: a martian"
+            self.note(Kind.ROUTE, why, "", "", "", False)
+            self.end(Verdict.DROPPED, why)
+            return None
         route = host.routes.lookup(dst)
         if route is not None and route.kind == "local":
             self._deliver(host, flight, rules.hooks("INPUT"))
