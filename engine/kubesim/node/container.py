@@ -58,7 +58,9 @@ class Container:
         self.sidecar = init and spec.get("restartPolicy") == "Always"
         kubelet = pod.kubelet
         self.world = kubelet.world
-        self.state = ContainerState(name=spec["name"], image=kubelet.images.shown(spec["image"]))
+        self.state = ContainerState(
+            name=spec["name"], image=kubelet.images.shown(spec["image"]), sidecar=self.sidecar
+        )
         self.machine: Machine | None = None
         self.log: logs.Log | None = None
         self.previous: logs.Log | None = None
@@ -208,6 +210,7 @@ class Container:
         self.state.restarts = self._runs
         self._runs += 1
         task = self._task = self.world.spawn(image.main(process), process.machine.name)
+        task.retrieved = True
         await self.world.sleep(0)
         if task.done:
             # Only what the runtime itself refuses ends before it has begun.
@@ -299,7 +302,7 @@ class Container:
             self.state.last = {"terminated": ended}
             return
         # The kubelet's next look finds it dead and backing off.
-        await self.world.sleep(1.0, background=delay > PATIENCE)
+        await self.world.sleep(1.0)
         self.state.last = {"terminated": ended}
         pod = self.pod.pod
         where = f"{objects.name(pod)}_{objects.namespace(pod)}({objects.uid(pod)})"

@@ -29,6 +29,7 @@ class ContainerState:
     restarts: int = 0
     ready: bool = False
     started: bool = False
+    sidecar: bool = False
 
     @property
     def running(self) -> bool:
@@ -63,9 +64,8 @@ def phase(pod: Object, init: list[ContainerState], main: list[ContainerState]) -
     policy = pod["spec"].get("restartPolicy", "Always")
     for each in init:
         if each.exit_code is None:
-            sidecar = _spec(pod, each.name).get("restartPolicy") == "Always"
-            if not (sidecar and each.started):
-                return "Failed" if each.exit_code and policy == "Never" else "Pending"
+            if not (each.sidecar and each.started):
+                return "Pending"
         elif each.exit_code != 0:
             return "Failed" if policy == "Never" else "Pending"
     running = sum(each.running for each in main)
@@ -84,11 +84,6 @@ def phase(pod: Object, init: list[ContainerState], main: list[ContainerState]) -
     return "Failed" if policy == "Never" else "Running"
 
 
-def _spec(pod: Object, name: str) -> Object:
-    spec = pod["spec"]
-    return next(each for each in [*(spec.get("initContainers") or ()), *spec["containers"]] if each["name"] == name)
-
-
 def conditions(
     pod: Object, pod_phase: str, sandbox: bool, init: list[ContainerState], main: list[ContainerState], minor: int
 ) -> list[tuple[str, bool, str, str]]:
@@ -96,7 +91,7 @@ def conditions(
     made: list[tuple[str, bool, str, str]] = []
     if minor >= 29:
         made.append(("PodReadyToStartContainers", sandbox, "", ""))
-    incomplete = [each.name for each in init if each.exit_code != 0 and not (each.started and each.running)]
+    incomplete = [each.name for each in init if each.exit_code != 0 and not (each.sidecar and each.started)]
     if pod_phase == "Succeeded":
         made.append(("Initialized", True, "PodCompleted", ""))
         made.append(("Ready", False, "PodCompleted", ""))
