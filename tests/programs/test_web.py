@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from kubesim.errors import LearnerError
 from kubesim.net import errors
 from kubesim.programs import fetch, http, tls
 
@@ -86,6 +87,31 @@ def test_nginx_stops_when_told(nginx):
     assert nginx.server.task.result() == 0
     with pytest.raises(fetch.Failed, match="Connection refused"):
         get(nginx, nginx.client, "http://10.0.0.1/")
+
+
+def test_nginx_keeps_to_its_root(nginx):
+    nginx.server.machine.files.write("/etc/secret", "x")
+    assert raw(nginx, nginx.client, "10.0.0.1", 80, b"GET /../../../etc/secret HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.1 400 ")
+    assert raw(nginx, nginx.client, "10.0.0.1", 80, b"GET /a/../index.html HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "words"),
+    [
+        (["nginx", "-t"], 0, "nginx: configuration file /etc/nginx/nginx.conf test is successful"),
+        (["nginx", "-v"], 0, "nginx version: nginx/1.29.3"),
+        (["nginx", "-s", "reload"], None, "not simulated: nginx -s reload"),
+        (["nginx"], None, "not simulated: nginx as a daemon"),
+        (["nginx", "--help"], None, 'nginx: invalid option: "help"'),
+    ],
+)
+def test_nginx_command_lines(wire, command, code, words):
+    running = wire.run("nginx", command=command)
+    if code is None:
+        with pytest.raises(LearnerError, match=words):
+            running.task.result()
+    else:
+        assert (running.task.result(), running.log[-1]) == (code, words)
 
 
 CONF = """\
@@ -197,6 +223,12 @@ def test_a_node_program_ignores_sigterm_as_process_1_until_it_is_killed(wire):
     assert running.task.done
     with pytest.raises(fetch.Failed, match="Connection refused"):
         get(wire, wire.machine("alpine"), "http://10.0.0.1:8080/")
+
+
+def test_node_runs_the_image_s_script_only(wire):
+    assert wire.run("luksa/kubia", command=["node", "--version"]).log == ["v7.9.0"]
+    with pytest.raises(LearnerError, match="not simulated: node -e 1"):
+        wire.run("luksa/kubia", command=["node", "-e", "1"]).task.result()
 
 
 def test_netexec(wire):

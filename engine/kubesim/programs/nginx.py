@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 
 from kubesim import ids
+from kubesim.errors import LearnerError, NotSimulated
 from kubesim.net import errors as net_errors
 from kubesim.programs import disks, fetch, http, nginx_conf
 from kubesim.programs.image import Image, Process
@@ -68,6 +69,10 @@ TYPES = {
     "jpg": "image/jpeg", "js": "application/javascript", "txt": "text/plain", "png": "image/png", "svg": "image/svg+xml",
     "ico": "image/x-icon", "json": "application/json", "pdf": "application/pdf", "zip": "application/zip",
 }  # fmt: skip
+
+
+# nginx -h
+OPTIONS = "?hvVtTqspecg"
 
 
 def version(tag: str) -> str:
@@ -170,7 +175,8 @@ class Nginx:
     def _handler(self, servers: list[nginx_conf.Server]) -> http.Handler:
         async def handle(request: http.Request) -> http.Response:
             server = next((each for each in servers if each.serves(request.host)), servers[0])
-            response = await self._respond(server, request, request.path)
+            path = _normal(request.path)
+            response = await self._respond(server, request, path) if path else self.style.page(400)
             page = server.error_pages.get(response.status)
             if page:
                 status = response.status
@@ -282,6 +288,17 @@ class Nginx:
         return http.Response(status=reply.status, headers=passed, body=reply.body)
 
 
+def _normal(path: str) -> str:
+    """The path without "." and "..", as nginx compares it; "" for one that climbs above the root (400)."""
+    depth = 0
+    for part in path.split("/"):
+        depth += {"..": -1, ".": 0, "": 0}.get(part, 1)
+        if depth < 0:
+            return ""
+    found = "/" + posixpath.normpath(path).lstrip("/")
+    return f"{found}/" if path.endswith("/") and found != "/" else found
+
+
 def _sockets(servers: list[nginx_conf.Server]) -> dict[tuple[str, int], list[nginx_conf.Server]]:
     """The servers by the socket that they listen on; `listen 80` with `listen [::]:80` is one socket for both families."""
     asked = {each for server in servers for each in server.listen}
@@ -295,10 +312,38 @@ def _sockets(servers: list[nginx_conf.Server]) -> dict[tuple[str, int], list[ngi
     return found
 
 
+def _options(args: list[str]) -> dict[str, str]:
+    """nginx's command line: letters, of which some take a value."""
+    found: dict[str, str] = {}
+    words = iter(args)
+    for word in words:
+        letter = word[1:2]
+        if not word.startswith("-") or letter not in OPTIONS:
+            raise LearnerError(f'nginx: invalid option: "{word.lstrip("-")}"')
+        found[letter] = (word[2:] or next(words, "")) if letter in "gcpes" else ""
+    return found
+
+
 async def main(process: Process) -> int:
-    if "-v" in process.args:
+    options = _options(process.args[1:])
+    if "v" in options or "V" in options:
         process.log(f"nginx version: nginx/{version(process.tag)}")
         return 0
+    if "t" in options or "T" in options:
+        try:
+            nginx_conf.load(process.machine.files)
+        except nginx_conf.ConfError as error:
+            process.log(f"nginx: [emerg] {error}")
+            process.log("nginx: configuration file /etc/nginx/nginx.conf test failed")
+            return 1
+        process.log("nginx: the configuration file /etc/nginx/nginx.conf syntax is ok")
+        process.log("nginx: configuration file /etc/nginx/nginx.conf test is successful")
+        return 0
+    for letter, what in (("s", f"nginx -s {options.get('s')}"), ("c", "nginx -c"), ("p", "nginx -p")):
+        if letter in options:
+            raise NotSimulated(what, "Delete the pod: the next one reads the configuration anew.")
+    if "daemon off" not in options.get("g", ""):
+        raise NotSimulated("nginx as a daemon", "Run it as the image does: nginx -g 'daemon off;'")
     return await Nginx(process).run()
 
 

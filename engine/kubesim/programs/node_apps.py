@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from kubesim.errors import NotSimulated
 from kubesim.programs import disks, entry, http
 from kubesim.programs.image import Image, Main, Process
 
@@ -30,10 +31,6 @@ class Node(http.Style):
 def server(port: int, answer: Answer, start: str, log: Callable[[http.Request], str]) -> Main:
     """A program that answers every path alike, as these do."""
 
-    async def main(process: Process) -> int:
-        # `node app.js` is process 1 and handles no signal.
-        return await entry.first_process(process, serve(process))
-
     async def serve(process: Process) -> int:
         async def handler(request: http.Request) -> http.Response:
             process.log(log(request))
@@ -43,6 +40,22 @@ def server(port: int, answer: Answer, start: str, log: Callable[[http.Request], 
         process.log(start)
         await http.Server(process.world, handler, Node()).serve(listener)
         return 0
+
+    return _node(serve)
+
+
+def _node(serve: Main) -> Main:
+    """`node` with the image's own script; others there are none."""
+
+    async def main(process: Process) -> int:
+        script = process.args[1:2]
+        if script in (["-v"], ["--version"]):
+            process.log(f"v{process.machine.env.get('NODE_VERSION', '')}")
+            return 0
+        if script not in (["app.js"], ["server.js"]):
+            raise NotSimulated(f"node {' '.join(process.args[1:])}".strip(), "Only the image's own script runs.")
+        # It is process 1 and handles no signal.
+        return await entry.first_process(process, serve(process))
 
     return main
 
@@ -99,9 +112,6 @@ def _ms_bye() -> Main:
 
     plain = _express({"/": "This is the test bye with custom node parent image"})
 
-    async def main(process: Process) -> int:
-        return await entry.first_process(process, serve(process))
-
     async def serve(process: Process) -> int:
         async def handler(request: http.Request) -> http.Response:
             process.log(_asked(request))
@@ -120,7 +130,7 @@ def _ms_bye() -> Main:
         await http.Server(process.world, handler, Node()).serve(listener)
         return 0
 
-    return main
+    return _node(serve)
 
 
 _ROUTES = {
