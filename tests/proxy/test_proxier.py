@@ -149,7 +149,7 @@ def test_a_zone_label_of_the_node_is_heeded_at_once(lab: Lab) -> None:
     lab.objects.apply("nodes", node(**{"topology.kubernetes.io/zone": "a"}))
     lab.world.settle()
     assert [each.full_syncs for each in proxy.families] == [2, 2]
-    assert proxy.families[0].renderer.options.topology_labels["topology.kubernetes.io/zone"] == "a"
+    assert proxy.families[0].options.topology_labels["topology.kubernetes.io/zone"] == "a"
 
 
 def test_stale_udp_connections_are_forgotten(lab: Lab) -> None:

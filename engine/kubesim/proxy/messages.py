@@ -37,28 +37,28 @@ class Messages:
         error = f'strict decoding error: unknown field "{name}"'
         self._klog.structured("W", "server.go:239", "Using lenient decoding as strict decoding failed", err=error)
 
-    def starting(self, node_ips: Iterable[str], dual_stack: bool) -> None:
+    def starting(self, mode: str, node_ips: Iterable[str], dual_stack: bool) -> None:
         say = self._klog.structured
         if self._plain:
-            self._starting_plain(node_ips)
+            self._starting_plain(mode, node_ips)
             return
-        say("I", "server_linux.go:53", "Using iptables proxy")
+        say("I", "server_linux.go:53", f"Using {mode} proxy")
         say("I", "server.go:715", "Successfully retrieved node IP(s)", IPs=list(node_ips))
         say("I", "conntrack.go:60", "Setting nf_conntrack_max", nfConntrackMax=CONNTRACK_MAX)
         stack = "dual-stack" if dual_stack else "single-stack"
         say("I", "server.go:265", f"kube-proxy running in {stack} mode", **{"primary ipFamily": "IPv4"})
-        say("I", "server_linux.go:170", "Using iptables Proxier")
+        say("I", "server_linux.go:170", f"Using {mode} Proxier")
         say("I", "server.go:518", "Version info", version=self._version)
         say("I", "server.go:520", "Golang settings", GOGC="", GOMAXPROCS="", GOTRACEBACK="")
         for where, what in (("config.go:200", "service"), ("config.go:106", "endpoint slice"), ("config.go:309", "node")):
             say("I", where, f"Starting {what} config controller")
             say("I", "shared_informer.go:349", "Waiting for caches to sync", controller=f"{what} config")
 
-    def _starting_plain(self, node_ips: Iterable[str]) -> None:
+    def _starting_plain(self, mode: str, node_ips: Iterable[str]) -> None:
         line = self._klog.line
         for address in node_ips:
             line("I", "node.go:135", f"Successfully retrieved node IP: {address}")
-        line("I", "server_others.go:149", "Using iptables Proxier.")
+        line("I", "server_others.go:149", f"Using {mode} Proxier.")
         line("I", "server.go:529", f"Version: {self._version}")
         line("I", "conntrack.go:52", f"Setting nf_conntrack_max to {CONNTRACK_MAX}")
         for where, what in (("config.go:131", "endpoints"), ("config.go:313", "service")):

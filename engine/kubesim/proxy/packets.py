@@ -1,9 +1,9 @@
 """Where the packets of a case go: the walk over the rendered rules, on a network just large enough.
 
-The node stands on a wire with one other host, which is everything else: clients, and the nodes and pods beyond.  A packet
-from one of the node's own addresses begins on the node, any other beyond.  What the rules make of it is read off the
-traces of all branches: where its destination was rewritten to, whether it was refused or thrown away, and whether it was
-marked for masquerade.
+The node has a wire on either side: at the one is a host that sends, at the other one that gets all that leaves the node,
+for the pods and nodes beyond.  A packet from one of the node's own addresses begins on the node, any other at the sender.
+What the rules make of it is read off the traces of all branches: where its destination was rewritten to, whether it was
+refused or thrown away, and whether it was marked for masquerade.
 """
 
 from __future__ import annotations
@@ -20,39 +20,37 @@ from kubesim.proxy.kernel import Iptables
 from kubesim.proxy.settings import Settings
 from kubesim.world import World
 
-# The node's wire: addresses that no case uses.
-BEYOND = {"IPv4": "198.18.255.254", "IPv6": "fd7f:ffff::fe"}
-ON_WIRE = {"IPv4": "198.18.255.1/24", "IPv6": "fd7f:ffff::1/64"}
+# The wires' addresses, which no case uses: of the node and of its neighbour, towards the sender and towards the rest.
+WIRES = {
+    "IPv4": (("198.18.0.1/24", "198.18.0.2"), ("198.18.1.1/24", "198.18.1.2")),
+    "IPv6": (("fd7f:ffff:1::1/64", "fd7f:ffff:1::2"), ("fd7f:ffff:2::1/64", "fd7f:ffff:2::2")),
+}
 
 
 class Wire:
-    """A node with its rules, and the host that is everything else."""
+    """A node with its rules, and what is around it."""
 
     def __init__(self, text: str, options: Settings, own: Iterable[str]) -> None:
         self.family = options.family
         self.world = World(seed=1)
         self.network = net.Network(self.world)
         self.node = self.network.host("node", "node")
-        self.beyond = self.network.host("beyond", "outside")
+        self.sender = self.network.host("sender", "outside")
         self.own = {address for address in own if addresses.family(address) == self.family}
-        lan = self.network.switch("lan")
-        lan.attach(self.node)
-        lan.attach(self.beyond)
-        bits = 128 if options.ipv6 else 32
-        self.node.add_address("eth0", ON_WIRE[self.family])
+        self._bits = 128 if options.ipv6 else 32
+        anywhere = "::/0" if options.ipv6 else "default"
+        neighbours = (self.sender, self.network.host("beyond", "outside"))
+        for device, neighbour, (ours, theirs) in zip(("eth1", "eth0"), neighbours, WIRES[self.family], strict=True):
+            self.network.link(self.node, device, neighbour, "eth0")
+            self.node.add_address(device, ours)
+            neighbour.add_address("eth0", f"{theirs}/{ours.rpartition('/')[2]}")
+            neighbour.routes.add(anywhere, "eth0", ours.partition("/")[0])
+        self.node.routes.add(anywhere, "eth0", WIRES[self.family][1][1])
         for address in sorted(self.own):
             if not addresses.is_loopback(address):
-                self.node.add_address("eth0", f"{address}/{bits}")
-        self.beyond.add_address("eth0", f"{BEYOND[self.family]}/{64 if options.ipv6 else 24}")
-        self.node.routes.add("::/0" if options.ipv6 else "default", "eth0", BEYOND[self.family])
-        self.node.sysctls.update(
-            {
-                "net.ipv4.ip_forward": 1,
-                "net.ipv6.conf.all.forwarding": 1,
-                "net.ipv4.conf.all.route_localnet": int(options.localhost_node_ports),
-            }
-        )
-        self.beyond.routes.add("::/0" if options.ipv6 else "default", "eth0", ON_WIRE[self.family].partition("/")[0])
+                self.node.add_address("eth0", f"{address}/{self._bits}")
+        self.node.sysctls["net.ipv4.ip_forward"] = self.node.sysctls["net.ipv6.conf.all.forwarding"] = 1
+        self.node.sysctls["net.ipv4.conf.all.route_localnet"] = int(options.localhost_node_ports)
         tables = Iptables(self.node.netfilter6 if options.ipv6 else self.node.netfilter)
         tables.ensure((), iptables.JUMPS)
         tables.restore(text)
@@ -62,10 +60,9 @@ class Wire:
         source, destination = addresses.canonical(packet["sourceIP"]), addresses.canonical(packet["destIP"])
         # A load balancer's address as the source of a request to itself is the node's own request, looped back.
         from_node = source in self.own or source == destination or addresses.is_loopback(source)
-        sender = self.node if from_node else self.beyond
-        prefix = f"{source}/{128 if self.family == 'IPv6' else 32}"
+        sender = self.node if from_node else self.sender
         if not from_node:
-            self.beyond.add_address("eth0", prefix)
+            self.sender.add_address("eth0", f"{source}/{self._bits}")
         flow = Packet(
             protocol=cast(PacketProtocol, packet["protocol"].lower()),
             src=source,
@@ -76,7 +73,7 @@ class Wire:
         )
         traces = self.network.trace(sender, flow, mode="branches")
         if not from_node:
-            self.beyond.remove_address("eth0", prefix)
+            self.sender.remove_address("eth0", f"{source}/{self._bits}")
         outputs = dict.fromkeys(_output(trace) for trace in traces)
         return {"output": ", ".join(outputs), "masq": any(_masqueraded(trace) for trace in traces)}
 

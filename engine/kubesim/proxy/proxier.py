@@ -23,65 +23,24 @@ from typing import Any
 from kubesim.client import Client, Object, Subscription
 from kubesim.errors import LearnerError, NotSimulated
 from kubesim.machine import Machine
-from kubesim.proxy import addresses, health, iptables, kernel, legacy, settings, topology
+from kubesim.proxy import addresses, health, kernel, settings, topology
 from kubesim.proxy.addresses import NodePortAddresses
 from kubesim.proxy.config import Config
+from kubesim.proxy.family import FULL_SYNC_PERIOD, Family, IptablesFamily
 from kubesim.proxy.kernel import Iptables
 from kubesim.proxy.messages import Messages
 from kubesim.proxy.model import PortName, ServiceName
 from kubesim.proxy.runner import BoundedFrequencyRunner
 from kubesim.proxy.settings import LocalDetector, Settings
-from kubesim.proxy.state import Changes, State
+from kubesim.proxy.state import State
+from kubesim.proxy.userspace import UserspaceFamily
 from kubesim.world import Timer, World
 
-# proxyutil.FullSyncPeriod: however rarely things change, all is written again after an hour.
-FULL_SYNC_PERIOD = 3600.0
 # The labels of its node that kube-proxy heeds (config.NodeTopologyConfig).
 TOPOLOGY_LABELS = ("kubernetes.io/hostname", topology.ZONE_LABEL, "topology.kubernetes.io/region")
 # A node with this taint is about to be removed by the cluster autoscaler (healthcheck/proxy_health.go).
 TO_BE_DELETED = "ToBeDeletedByClusterAutoscaler"
 MODES = ("", "iptables", "ipvs", "nftables")
-
-
-class Family:
-    """The rules of one IP family."""
-
-    def __init__(self, world: World, state: State, renderer: iptables.Renderer, tables: Iptables, config: Config) -> None:
-        self.state = state
-        self.renderer = renderer
-        self.tables = tables
-        self.partial = not isinstance(renderer, legacy.Renderer)
-        self._world = world
-        self._sync_period = config.sync_period
-        self._last_full = world.now
-        self._last_sweep = float("-inf")
-        self.needs_full = True
-        self.full_syncs = 0
-        self.partial_syncs = 0
-
-    def sync(self) -> Changes:
-        """Write what has changed, and say what that was.  LearnerError when the kernel would not have it; then the next
-        sync is full."""
-        now = self._world.now
-        full = self.needs_full or not self.partial or now - self._last_full > FULL_SYNC_PERIOD
-        changes = self.state.checkout()
-        self.needs_full = True
-        if full:
-            self.tables.ensure(self.renderer.ensured_chains, self.renderer.jumps)
-            self.tables.ensure_counters(self.renderer.options.counters)
-        existing: list[str] = []
-        large = self.state.endpoint_count() > iptables.LARGE_CLUSTER_ENDPOINTS
-        if not large or now - self._last_sweep > self._sync_period:
-            existing = self.tables.chains("nat")
-            self._last_sweep = now
-        self.tables.restore(self.renderer.sync(self.state, None if full else changes.services, existing))
-        self.needs_full = False
-        if full:
-            self._last_full = now
-            self.full_syncs += 1
-        else:
-            self.partial_syncs += 1
-        return changes
 
 
 class KubeProxy:
@@ -134,7 +93,7 @@ class KubeProxy:
         families: tuple[addresses.Family, ...] = ("IPv4", "IPv6") if self.minor >= 21 else ("IPv4",)
         for name in self.config.unknown:
             self.messages.unknown_field(name)
-        self.messages.starting(node_ips.values(), len(families) == 2)
+        self.messages.starting(self.mode, node_ips.values(), len(families) == 2)
         for family in families:
             self._add_family(family, node_ips.get(family, ""))
         self._load()
@@ -144,7 +103,7 @@ class KubeProxy:
             runner.now()
         if self.minor >= 18:
             for each in self.families:
-                each.tables.set_canaries()
+                each.set_canaries()
             self._monitor = self.world.call_later(self.config.sync_period, self._look_for_canaries, background=True)
 
     def stop(self) -> None:
@@ -158,6 +117,8 @@ class KubeProxy:
         self._servers.keep(())
         for held in self._held.values():
             held.close()
+        for family in self.families:
+            family.stop()
         self._subscriptions, self._runners = [], []
         self._held = {}
 
@@ -173,7 +134,7 @@ class KubeProxy:
                 " (blank means the best-available proxy (currently iptables))"
             )
         self.mode = mode or "iptables"
-        if self.mode != "iptables":
+        if self.mode not in ("iptables", "userspace"):
             raise NotSimulated(
                 f"a node whose kube-proxy runs in {self.mode} mode", "`kubesim rules --mode` shows the rules that it would write."
             )
@@ -215,7 +176,12 @@ class KubeProxy:
             topology_labels=self._labels,
         )
         tables = Iptables(host.netfilter6 if ipv6 else host.netfilter)
-        each = Family(self.world, State(family, self.node_name), legacy.renderer(options, self.minor), tables, config)
+        state = State(family, self.node_name)
+        each: Family
+        if self.mode == "userspace":
+            each = UserspaceFamily(self.world, host, state, options, tables)
+        else:
+            each = IptablesFamily(self.world, state, options, tables, self.minor, config.sync_period)
         self.families.append(each)
         self._runners.append(
             BoundedFrequencyRunner(
@@ -295,7 +261,7 @@ class KubeProxy:
             return
         self._labels = labels
         for each, runner in zip(self.families, self._runners, strict=True):
-            each.renderer.options = replace(each.renderer.options, topology_labels=labels)
+            each.options = replace(each.options, topology_labels=labels)
             each.needs_full = True
             self._ask(runner)
 
@@ -306,11 +272,11 @@ class KubeProxy:
     # -- what it does ---------------------------------------------------------------------------------------
 
     def _sync(self, family: Family) -> bool:
-        options = family.renderer.options
+        options = family.options
         if not options.node_port_addresses.match_all:
             own = self._own_addresses(options.ipv6)
             if own != options.node_addresses:
-                family.renderer.options = replace(options, node_addresses=own)
+                family.options = replace(options, node_addresses=own)
         try:
             changes = family.sync()
         except LearnerError as error:
@@ -320,17 +286,17 @@ class KubeProxy:
         self._serve_health_checks()
         if changes.udp:
             kernel.forget_stale(self.machine.net.conntrack, family.state)
-        if self.minor < 23:
+        if self.minor < 23 and self.mode == "iptables":
             self._hold_node_ports()
         return True
 
     def _look_for_canaries(self) -> None:
         """iptables.Monitor: a lost canary means that all was flushed, so all is written again."""
         for each, runner in zip(self.families, self._runners, strict=True):
-            if not each.tables.canary_lives():
+            if not each.canary_lives():
                 each.needs_full = True
                 runner.now()
-                each.tables.set_canaries()
+                each.set_canaries()
         self._monitor = self.world.call_later(self.config.sync_period, self._look_for_canaries, background=True)
 
     def _hold_node_ports(self) -> None:
@@ -378,7 +344,7 @@ class KubeProxy:
             family = f'ip_family="{each.state.family}"'
             found[f"kubeproxy_sync_full_proxy_rules_duration_seconds_count{{{family}}}"] = each.full_syncs
             found[f"kubeproxy_sync_partial_proxy_rules_duration_seconds_count{{{family}}}"] = each.partial_syncs
-            for table, count in each.renderer.rule_counts().items():
+            for table, count in each.rule_counts().items():
                 found[f'kubeproxy_sync_proxy_rules_iptables_total{{{family},table="{table}"}}'] = count
             found[f"kubeproxy_sync_proxy_rules_last_timestamp_seconds{{{family}}}"] = self.health.updated_at
         return dict(sorted(found.items()))
