@@ -38,8 +38,7 @@ async def _objects(of: session.Session) -> tuple[list[tuple[discovery.Mapping, O
     found: list[tuple[discovery.Mapping, Object]] = []
     errors: list[fail.Failed] = []
     if builder.filenames(of):
-        for info in await builder.infos(of, of.args):
-            found.append((info.mapping, info.obj or {}))
+        found += [(info.mapping, info.obj or {}) for info in await builder.infos(of, of.args)]
         return found, errors
     wanted = builder.resolve(of, of.args, bool(of.flags["selector"]))
     for request in wanted.requests:

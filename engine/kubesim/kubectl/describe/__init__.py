@@ -1,6 +1,6 @@
 """kubectl describe: a page about one object, by kind.
 
-Belongs here: a module for each family of kinds, with functions `(Page, object) -> None`; `DESCRIBERS` says which kind is where, and
+Belongs here: a module for each family of kinds, with functions `(Page, object) -> None`; `DESCRIBERS` says which is where, and
 kinds without a page of their own get the generic one.  Never here: how objects are chosen (that is `commands.describe`).
 
 Source of all pages: kubectl `pkg/describe/describe.go`.
