@@ -31,6 +31,10 @@ class Lab:
     def settle(self) -> None:
         assert self.cluster.settle(), "it has not come to rest"
 
+    def busy(self) -> bool:
+        """Is anything still to come that somebody waits for?"""
+        return bool(self.world._ready or self.world._foreground)
+
     def deployment(self, name: str, image: str = "nginx", replicas: int = 1, **spec: Any) -> Object:
         container = {"name": name, "image": image, **spec.pop("container", {})}
         template = {"metadata": {"labels": {"app": name}}, "spec": {"containers": [container], **spec.pop("pod", {})}}

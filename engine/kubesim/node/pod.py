@@ -285,8 +285,8 @@ class PodWorker:
 
 def write_status(kubelet: Kubelet, worker: PodWorker) -> None:
     """Bring the API's status up to date with the worker's; nothing when it is gone there."""
-    pod = kubelet.client.find("pods", objects.name(worker.pod), objects.namespace(worker.pod))
     known = kubelet.known_as(worker)
+    pod = kubelet.client.find("pods", objects.name(worker.pod), objects.namespace(worker.pod))
     if pod is None or objects.uid(pod) != objects.uid(known):
         return
     made = worker.status(pod)

@@ -32,7 +32,8 @@ class Namespace(base.Strategy):
     def prepare_update(self, call: Call, new: Object, old: Object) -> None:
         super().prepare_update(call, new, old)
         # Only `finalize` may change them.
-        new["spec"] = old["spec"]
+        if call.subresource != "finalize":
+            new["spec"] = old["spec"]
 
     def before_delete(self, call: Call, obj: Object) -> None:
         name = obj["metadata"]["name"]

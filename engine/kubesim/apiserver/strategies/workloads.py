@@ -16,6 +16,13 @@ Object = dict[str, Any]
 
 
 class Deployment(base.Spec):
+    def prepare_status(self, call: Call, new: Object, old: Object) -> None:
+        # Its controller writes the revision, an annotation, along with the status (deploymentStatusStrategy keeps labels only).
+        annotations = new["metadata"].get("annotations")
+        super().prepare_status(call, new, old)
+        if annotations is not None:
+            new["metadata"]["annotations"] = annotations
+
     def validate(self, call: Call, obj: Object) -> list[FieldError]:
         return rules.deployment(obj)
 
