@@ -28,7 +28,9 @@ class RealLab:
         lan.run("ip link add br0 type bridge && ip link set br0 up")
         for name, ip in (("node1", "172.18.0.2"), ("node2", "172.18.0.3"), ("outside", "172.18.0.1")):
             host = self.hosts[name]
-            lan.run(f"ip link add {name} type veth peer name eth0 netns {host.name} && ip link set {name} master br0 up")
+            lan.run(
+                f"ip link add {name} type veth peer name eth0 netns {host.name} && ip link set {name} master br0 up"
+            )
             host.run(f"ip addr add {ip}/16 dev eth0 && ip link set eth0 up")
         for name, other, subnet in (("node1", "172.18.0.3", "10.244.2.0/24"), ("node2", "172.18.0.2", "10.244.1.0/24")):
             host = self.hosts[name]
@@ -50,7 +52,9 @@ class RealLab:
         at.run(f"ip link add {end} type veth peer name eth0 netns {pod.name} && ip link set {end} up")
         pod.run(f"ip addr add {ip}/32 dev eth0 && ip link set eth0 up && ip route add 169.254.1.1 dev eth0 scope link")
         pod.run("ip route add default via 169.254.1.1 dev eth0")
-        at.run(f"sysctl -qw net.ipv4.conf.{end}.proxy_arp=1 net.ipv4.conf.{end}.rp_filter=0 net.ipv4.neigh.{end}.proxy_delay=0")
+        at.run(
+            f"sysctl -qw net.ipv4.conf.{end}.proxy_arp=1 net.ipv4.conf.{end}.rp_filter=0 net.ipv4.neigh.{end}.proxy_delay=0"
+        )
         at.run(f"ip route add {ip}/32 dev {end} scope link")
 
     def serve(self, name: str, *ports: int) -> None:

@@ -7,6 +7,7 @@ skips aloud elsewhere.  Loopback and namespaces of the test's own only.
 
 from __future__ import annotations
 
+import os
 import random
 
 import namespaces
@@ -77,7 +78,9 @@ def foretold(trace: net.Trace) -> str:
 
 def foretold_live(answer: str) -> str:
     """What a client of `Lab.get` saw, in the referee's words."""
-    return {"Connection timed out": "dropped", "Connection refused": "refused", "No route to host": "no route"}.get(answer, answer)
+    return {"Connection timed out": "dropped", "Connection refused": "refused", "No route to host": "no route"}.get(
+        answer, answer
+    )
 
 
 def compare(lab, real, rules: dict[str, str], targets: list[tuple[str, int]]) -> int:
@@ -123,7 +126,9 @@ TARGETS = [
 
 
 def test_a_service(simulated, real):
-    assert compare(simulated, real, {"node1": SERVICE, "node2": SERVICE}, TARGETS) == len(CLIENTS) * len(TARGETS) * TIMES
+    assert (
+        compare(simulated, real, {"node1": SERVICE, "node2": SERVICE}, TARGETS) == len(CLIENTS) * len(TARGETS) * TIMES
+    )
 
 
 BY_HAND = {
@@ -138,7 +143,8 @@ BY_HAND = {
     "goto and return": "*filter\n:ONE - [0:0]\n:TWO - [0:0]\n-A FORWARD -j ONE\n-A FORWARD -p tcp --dport 8080 -j DROP\n"
     "-A ONE -p tcp --dport 80 -g TWO\n-A ONE -p tcp --dport 8080 -j RETURN\n-A ONE -p tcp --dport 80 -j DROP\n"
     "-A TWO -s 10.244.1.3 -j DROP\nCOMMIT\n",
-    "source translation by hand": "*nat\n-A POSTROUTING -p tcp -s 10.244.0.0/16 -o eth0 -j SNAT --to-source 172.18.0.2:5000-6000\n"
+    "source translation by hand": "*nat\n"
+    "-A POSTROUTING -p tcp -s 10.244.0.0/16 -o eth0 -j SNAT --to-source 172.18.0.2:5000-6000\n"
     "-A PREROUTING -p tcp --dport 81 -j REDIRECT --to-ports 22\n"
     "-A OUTPUT -p tcp --dport 81 -j REDIRECT --to-ports 22\nCOMMIT\n",
     "marks and masks": "*mangle\n-A PREROUTING -s 10.244.1.3 -j MARK --set-mark 0x12\n-A PREROUTING -j MARK --or-mark 0x100\n"
@@ -178,7 +184,9 @@ def drawn_rules(rng: random.Random) -> str:
         if rng.random() < 0.5:
             words.append(f"-m tcp {rng.choice(['', '! '])}--dport {rng.choice(ports)}")
         if rng.random() < 0.2:
-            words.append(f"-m conntrack {rng.choice(['', '! '])}--ctstate {rng.choice(['NEW', 'ESTABLISHED', 'DNAT', 'SNAT'])}")
+            words.append(
+                f"-m conntrack {rng.choice(['', '! '])}--ctstate {rng.choice(['NEW', 'ESTABLISHED', 'DNAT', 'SNAT'])}"
+            )
         if rng.random() < 0.2:
             words.append(f"-m mark {rng.choice(['', '! '])}--mark {rng.choice(['0x1/0x1', '0x2', '0x3/0x3'])}")
         if rng.random() < 0.2:
@@ -192,7 +200,14 @@ def drawn_rules(rng: random.Random) -> str:
         return " ".join(words)
 
     marks = ["MARK --or-mark 0x1", "MARK --xor-mark 0x3", "MARK --set-mark 0x2", "MARK --and-mark 0x1"]
-    filters = ["ACCEPT", "DROP", "RETURN", "REJECT", "REJECT --reject-with tcp-reset", "REJECT --reject-with icmp-host-prohibited"]
+    filters = [
+        "ACCEPT",
+        "DROP",
+        "RETURN",
+        "REJECT",
+        "REJECT --reject-with tcp-reset",
+        "REJECT --reject-with icmp-host-prohibited",
+    ]
     to = ["10.244.1.2:80", "10.244.2.2:8080", "10.244.1.3", "172.18.0.3:22", "10.244.2.2:81", "172.18.0.2:22"]
     lines = ["*mangle"]
     for hook in ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"):
@@ -206,13 +221,13 @@ def drawn_rules(rng: random.Random) -> str:
     for hook in ("PREROUTING", "OUTPUT"):
         targets = ["V", "ACCEPT", "REDIRECT --to-ports 22", *(f"DNAT --to-destination {each}" for each in to), *marks]
         lines += [f"-A {hook} {condition(hook)} -j {rng.choice(targets)}" for _ in range(rng.randint(0, 3))]
-    for hook in ("POSTROUTING",):
-        targets = ["MASQUERADE", "MASQUERADE --random-fully", "ACCEPT", "SNAT --to-source 172.18.0.2"]
-        lines += [f"-A {hook} {condition(hook)} -j {rng.choice(targets)}" for _ in range(rng.randint(0, 2))]
+    # Not on loopback: a masqueraded connection to oneself whose ICMP errors get lost is nobody's lesson.
+    targets = ["MASQUERADE", "MASQUERADE --random-fully", "ACCEPT", "SNAT --to-source 172.18.0.2"]
+    lines += [f"-A POSTROUTING ! -o lo {condition('')} -j {rng.choice(targets)}" for _ in range(rng.randint(0, 2))]
     return "\n".join([*lines, "COMMIT", ""])
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(int(os.environ.get("KUBEWALK_KERNEL_SEEDS", "6"))))
 def test_rules_by_chance(simulated, real, seed):
     rng = random.Random(seed)
     compare(simulated, real, {"node1": drawn_rules(rng), "node2": drawn_rules(rng)}, TARGETS)

@@ -13,6 +13,7 @@ compares with), and how many the rest were.
 
 from __future__ import annotations
 
+import bisect
 from typing import TYPE_CHECKING
 
 from kubesim.net.extension import ACCEPT, CONTINUE, DROP, RETURN
@@ -221,11 +222,7 @@ class _Passed:
             self._count += position - self._next
         if not self._count:
             return
-        nearby = [
-            chain.items[each]
-            for each in chain.index().of_port.get((flight.protocol, flight.dport), ())
-            if each < position and chain.items[each].rule.keys[0] not in ("", flight.dst)
-        ][-NEAR:]
+        nearby = self._nearby(flight, position)
         for item in nearby:
             why = f"the destination is {flight.dst}, not {item.rule.keys[0]}"
             walk.note(Kind.RULE, why, chain.table, chain.name, _Placed(chain, item.rule), False)
@@ -234,3 +231,16 @@ class _Passed:
             rules = "1 more rule is" if rest == 1 else f"{rest:,} more rules are"
             walk.note(Kind.RULE, f"{rules} for other addresses or ports", chain.table, chain.name, "", False)
         self._count = 0
+
+    def _nearby(self, flight: Flight, position: int) -> list[Item]:
+        """The last few rules before that place for the same port of other addresses."""
+        chain = self._chain
+        positions = chain.index().of_port.get((flight.protocol, flight.dport), [])
+        found: list[Item] = []
+        at = bisect.bisect_left(positions, position) - 1
+        while at >= 0 and len(found) < NEAR:
+            item = chain.items[positions[at]]
+            if item.rule.keys[0] not in ("", flight.dst):
+                found.append(item)
+            at -= 1
+        return found[::-1]

@@ -113,7 +113,9 @@ class Host:
         found = link.Address(ip, int(length))
         device.addresses[:] = [each for each in device.addresses if each[:2] != found[:2]]
         # The same address may stand on other interfaces (a gateway's on the link to each pod): it stays the host's own.
-        other = next((name for name, each in self.interfaces.items() if any(one.ip == ip for one in each.addresses)), "")
+        other = next(
+            (name for name, each in self.interfaces.items() if any(one.ip == ip for one in each.addresses)), ""
+        )
         if other:
             self.routes.add_local(ip, other)
         else:

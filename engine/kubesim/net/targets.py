@@ -89,7 +89,9 @@ class _Nat(Target):
         random = "random" in self.given or "random-fully" in self.given
         wanted = nat.Range(self._address(flight, walk), low, high, random)
         if not wanted.address and not self.to:
-            walk.end(Verdict.DROPPED, f"{self.name} found no address on {flight.in_if or flight.out_if} to translate it to")
+            walk.end(
+                Verdict.DROPPED, f"{self.name} found no address on {flight.in_if or flight.out_if} to translate it to"
+            )
             return DROP
         if not nat.bind(walk.conntrack(walk.host), entry, wanted, walk, source=self.source):
             walk.end(Verdict.DROPPED, f"no port is free on {wanted.address} to translate it to")

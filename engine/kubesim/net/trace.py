@@ -2,7 +2,8 @@
 
 The shape is learnt from Batfish's traceroute: a trace is a list of hops, a hop is a host with the steps the packet took
 there, and a verdict closes it.  Rules that were looked at and did not match stay in, with the reason: they are what a
-learner asks about.  How it is drawn lives elsewhere (`kubelab`, the CLI); a model holds no HTML.
+learner asks about.  How it is drawn lives elsewhere
+(`render`, `dot`, `kubelab`); a model holds no HTML.
 """
 
 from __future__ import annotations
@@ -88,6 +89,11 @@ class Trace:
     reply: Trace | None = None
     lookups: tuple[Trace, ...] = ()
     resolved: tuple[tuple[str, str], ...] = ()
+
+    def __str__(self) -> str:
+        from kubesim.net import render  # how it looks is not the model's
+
+        return render.text(self)
 
     def to_json(self) -> dict[str, Any]:
         """Plain dicts and lists, with payloads left out."""

@@ -1,0 +1,161 @@
+"""A trace as text for a terminal, and in one sentence.
+
+    a -> 10.96.0.10:80 (tcp)
+      a (pod)
+        route    to 10.96.0.10 by eth0 via 169.254.1.1
+      node1 (node)
+        rule   + nat/KUBE-SERVICES: -A KUBE-SERVICES -d 10.96.0.10/32 ... -j KUBE-SVC-X
+                 on to KUBE-SVC-X
+        nat      destination 10.96.0.10:80 becomes 10.244.1.2:80
+      ...
+    DELIVERED: a program on a listens on tcp port 80
+
+`+` marks rules that applied, `-` those that were looked at and did not.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from kubesim.net.packet import endpoint
+from kubesim.net.trace import Kind, Verdict
+
+if TYPE_CHECKING:
+    from kubesim.net.packet import Packet
+    from kubesim.net.trace import Step, Trace
+
+
+def text(trace: Trace, *, rules: bool = True) -> str:
+    """The whole story; without `rules` those that did not apply are left out."""
+    lines: list[str] = []
+    for lookup in trace.lookups:
+        lines += ["first, a name is looked up:", *_indented(text(lookup, rules=False).splitlines(), 2)]
+    for name, answer in trace.resolved:
+        lines.append(f"{name} is {answer}")
+    lines.append(f"{trace.flow}" + (f"  (probability {trace.probability:.4g})" if trace.probability < 1 else ""))
+    lines += _way(trace, rules)
+    if trace.reply is not None:
+        lines.append(f"the answer: {what(trace.reply.flow)}")
+        lines += _way(trace.reply, rules)
+    return "\n".join(lines)
+
+
+def _way(trace: Trace, rules: bool) -> list[str]:
+    lines: list[str] = []
+    for hop in trace.hops:
+        lines.append(f"  {hop.host}" + (f" ({hop.kind})" if hop.kind else ""))
+        for step in hop.steps:
+            if rules or step.matched or step.kind is not Kind.RULE:
+                lines += _indented(_step(step), 4)
+    lines.append(f"{trace.verdict}: {trace.reason}")
+    return lines
+
+
+def _step(step: Step) -> list[str]:
+    sign = " " if step.kind is not Kind.RULE else "+" if step.matched else "-"
+    head = f"{step.kind.lower():<9} {sign} "
+    chance = f"  [probability {step.probability:.4g}]" if step.probability < 1 else ""
+    if step.kind is Kind.RULE and step.rule:
+        return [f"{head}{step.table}: {step.rule}", f"{'':<12} {step.why}{chance}"]
+    if step.kind in (Kind.RULE, Kind.POLICY):
+        return [f"{head}{step.table}/{step.chain}: {step.why}"]
+    return [f"{head}{step.why}{chance}"]
+
+
+def _indented(lines: list[str], by: int) -> list[str]:
+    return [" " * by + line for line in lines]
+
+
+def what(packet: Packet) -> str:
+    """A packet with what it says: flags or the ICMP message."""
+    if packet.icmp:
+        return str(packet)
+    names = {"S": "SYN", "SA": "SYN, ACK", "A": "ACK", "PA": "data", "FA": "FIN", "R": "RST", "RA": "RST"}
+    return f"{packet} [{names.get(packet.flags, packet.flags)}]" if packet.flags else str(packet)
+
+
+# -- in one sentence ---------------------------------------------------------------------------------------------
+
+
+def explain(trace: Trace) -> str:
+    """What happened, for somebody who has just begun."""
+    sender = trace.hops[0].host if trace.hops else trace.flow.src
+    asked = endpoint(trace.flow.dst, trace.flow.dport) if not trace.flow.icmp else trace.flow.dst
+    story = f"{sender} asked {asked}"
+    translated = _translation(trace)
+    if translated:
+        story += f", {translated}"
+    return f"{story}, {_end(trace)}."
+
+
+def _translation(trace: Trace) -> str:
+    flow, final = trace.flow, trace.final
+    words = []
+    if (final.dst, final.dport) != (flow.dst, flow.dport):
+        words.append(f"which {_where(trace, 'dst')} turned into {endpoint(final.dst, final.dport)}")
+    if final.src != flow.src:
+        words.append(f"with {final.src} as the sender since {_where(trace, 'src')} masqueraded it")
+    return ", ".join(words)
+
+
+def _where(trace: Trace, side: str) -> str:
+    """The host that rewrote that side last."""
+    for hop, step in trace.steps()[::-1]:
+        before, after = step.before, step.after
+        if (
+            step.kind is Kind.NAT
+            and before is not None
+            and after is not None
+            and _side(before, side) != _side(after, side)
+        ):
+            return hop.host
+    return "something"
+
+
+def _side(packet: Packet, side: str) -> tuple[str, int]:
+    return (packet.dst, packet.dport) if side == "dst" else (packet.src, packet.sport)
+
+
+def _end(trace: Trace) -> str:
+    last = trace.hops[-1].host if trace.hops else "nobody"
+    reply = trace.reply
+    if trace.verdict is Verdict.DELIVERED:
+        if reply is None:
+            return f"and {last} took it"
+        if reply.verdict is Verdict.DELIVERED:
+            return f"and {last} answered"
+        return f"and {last} answered, but the answer was lost: {reply.reason}"
+    if trace.verdict is Verdict.REFUSED:
+        return f"and was refused, because {trace.reason}"
+    if trace.verdict is Verdict.REJECTED:
+        return f"and was rejected on {last} by {_culprit(trace)}"
+    if trace.verdict is Verdict.DROPPED:
+        culprit = _culprit(trace)
+        return f"and heard nothing: {f'{culprit} on {last} dropped the packet' if culprit else trace.reason}"
+    if trace.verdict is Verdict.NO_ROUTE:
+        return f"but the packet got no further than {last}: {trace.reason}"
+    if trace.verdict is Verdict.TTL_EXCEEDED:
+        return f"but {trace.reason}"
+    return f"and where it ended cannot be told: {trace.reason}"
+
+
+def _culprit(trace: Trace) -> str:
+    """The rule or policy that ended it, with its comment where it has one; "" when no rule did."""
+    steps = trace.steps()
+    if not steps:
+        return ""
+    step = steps[-1][1]
+    if step.kind is Kind.POLICY:
+        return f"the policy of chain {step.chain}"
+    if step.kind is not Kind.RULE or not step.matched:
+        return ""
+    comment = _comment(step.rule)
+    return f'the rule "{comment}" in chain {step.chain}' if comment else f"a rule in chain {step.chain} ({step.rule})"
+
+
+def _comment(rule: str) -> str:
+    _, found, rest = rule.partition('--comment "')
+    if found:
+        return rest.partition('" ')[0].rstrip('"')
+    _, found, rest = rule.partition("--comment ")
+    return rest.partition(" ")[0]
