@@ -32,6 +32,7 @@ class State:
         self.node_name = node_name
         self.services: dict[PortName, ServicePort] = {}
         self.endpoints: dict[PortName, tuple[Endpoint, ...]] = {}
+        self._seen: dict[ServiceName, Object] = {}
         self._ports: dict[ServiceName, dict[PortName, ServicePort]] = {}
         self._endpoint_ports: dict[ServiceName, dict[PortName, tuple[Endpoint, ...]]] = {}
         self._slices: dict[ServiceName, dict[str, Object]] = {}
@@ -42,6 +43,12 @@ class State:
         """Take note of a Service; True when there is now something to sync."""
         metadata = service["metadata"]
         name = ServiceName(metadata.get("namespace") or "default", metadata["name"])
+        if deleted:
+            self._seen.pop(name, None)
+        elif self._seen.get(name) is service:
+            return bool(self._changed_services)
+        else:
+            self._seen[name] = service
         now = {} if deleted or model.others(service) else model.service_ports(service, self.family)
         if now == self._ports.get(name, {}):
             self._changed_services.pop(name, None)
