@@ -253,3 +253,36 @@ def test_resolv_conf_as_the_c_library_reads_it():
 def test_messages_survive_the_wire():
     query = wire.parse_query(wire.query(Question("Web.default.svc.cluster.local.", "SRV"), 4711, edns=1232))
     assert (query.id, query.question, query.limit) == (4711, Question("Web.default.svc.cluster.local.", "SRV"), 1232)
+
+
+def test_flags_say_whose_answer_it_is(cluster):
+    def flags(name: str) -> tuple[bool, bool]:
+        answer = cluster.world.run(resolver.ask(cluster.pod, "10.0.0.1", [Question(name)]))[0].answer
+        return answer.authoritative, answer.recursion_available
+
+    assert flags("web.default.svc.cluster.local.") == (True, False)
+    assert flags("example.com.") == (False, True)
+    assert flags("example.com.") == (True, True), "out of the cache"
+
+
+def test_a_silent_upstream_is_said_in_the_log(cluster):
+    cluster.outer.cancel()
+    cluster.world.drain()
+    machine = cluster.coredns.machine
+    machine.files.write("/etc/resolv.conf", "nameserver 10.0.0.98\n")
+    machine.files.write("/etc/coredns/Corefile", COREFILE.replace("    loop\n", ""))
+    cluster.world.advance(31)
+    found = cluster.world.run(resolver.ask(cluster.pod, "10.0.0.1", [Question("example.com.")], timeout=20.0))[0]
+    assert found.answer.rcode == "SERVFAIL"
+    assert cluster.coredns.log[-1].startswith("[ERROR] plugin/errors: 2 example.com. A: read udp 10.0.0.1:")
+
+
+def test_the_log_plugin(cluster):
+    cluster.coredns.machine.files.write("/etc/coredns/Corefile", COREFILE.replace("    loop\n", "    log\n"))
+    cluster.world.advance(31)
+    cluster.world.run(resolver.ask(cluster.pod, "10.0.0.1", [Question("nowhere.default.svc.cluster.local.")]))
+    line = cluster.coredns.log[-1]
+    assert line.startswith("[INFO] 10.0.0.3:")
+    assert line.endswith(
+        '"A IN nowhere.default.svc.cluster.local. udp 51 false 512" NXDOMAIN qr,aa,rd 144 0.000000000s'
+    )

@@ -48,6 +48,7 @@ class Answer:
     authority: tuple[Record, ...] = ()
     additional: tuple[Record, ...] = ()
     authoritative: bool = False
+    recursion_available: bool = False
     truncated: bool = False
     chase: str = ""
 

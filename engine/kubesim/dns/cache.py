@@ -38,9 +38,8 @@ class Cache:
             self.misses += 1
             return None
         self.hits += 1
-        answer = found[2].aged(int(now - found[0]))
-        # The answer says the question's own spelling back.
-        return replace(answer, authoritative=False)
+        # plugin/cache, item.toMsg: clients exist that throw away what is not authoritative.
+        return replace(found[2].aged(int(now - found[0])), authoritative=True)
 
     def put(self, question: Question, answer: Answer, now: float) -> Answer:
         """Keep it if it may be kept, and give it back with the TTLs that clients shall see."""

@@ -8,7 +8,7 @@ refused as these servers do, which is what an ExternalName Service meets.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from kubesim.dns import wire
@@ -107,7 +107,8 @@ async def _resolve(socket: UdpSocket) -> None:
         try:
             data, client = await socket.recv_from()
             query = wire.parse_query(data)
-            socket.send_to(wire.response(query, answer(query.question), limit=query.limit), *client)
+            found = replace(answer(query.question), recursion_available=True)
+            socket.send_to(wire.response(query, found, limit=query.limit), *client)
         except (errors.NetError, wire.Malformed):
             continue
 

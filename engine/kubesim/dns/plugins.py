@@ -101,8 +101,9 @@ class Log(Plugin):
         answer = await further(asked)
         if within(asked.question.name, self.zone):
             query = asked.query
-            size = len(query.message.to_wire()) if query else 0
-            flags = ",".join(["qr", *(["aa"] if answer.authoritative else []), "rd", "ra"])
+            size = query.size if query else 0
+            aa, ra = answer.authoritative, answer.recursion_available
+            flags = ",".join(["qr", *(["aa"] if aa else []), "rd", *(["ra"] if ra else [])])
             id_, limit = (query.id, query.limit) if query else (0, wire.PLAIN_LIMIT)
             sent = len(wire.response(query, answer)) if query else 0
             self.server.log(
@@ -343,10 +344,11 @@ class Forward(Plugin):
                 )
                 if found[0].answer is not None:
                     return replace(found[0].answer, authoritative=False)
-                source = server.machine.net.addresses()[:1] or [""]
+                trace = found[0].trace
+                source = f"{trace.flow.src}:{trace.flow.sport}" if trace else ""
                 words = "i/o timeout" if found[0].error == "timed out" else f"read: {found[0].error}"
                 server.log(
-                    f"[ERROR] plugin/errors: 2 {question.name} {question.type}: read udp {source[0]}->{host}:{port}: {words}"
+                    f"[ERROR] plugin/errors: 2 {question.name} {question.type}: read udp {source}->{host}:{port}: {words}"
                 )
                 if server.now - start >= FORWARD_TIMEOUT or found[0].error != "timed out":
                     return SERVER_FAILURE

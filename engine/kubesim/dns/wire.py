@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import struct
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
@@ -21,13 +23,14 @@ class Malformed(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """A question as it came: `limit` is how many bytes an answer over UDP may have."""
+    """A question as it came: `limit` is how many bytes an answer over UDP may have, `size` how many it had itself."""
 
     id: int
     question: Question
     recursion: bool = True
     edns: bool = False
     limit: int = PLAIN_LIMIT
+    size: int = 0
     opcode: str = "QUERY"
     message: Any = None
 
@@ -39,9 +42,12 @@ class Reply:
     id: int
     question: Question
     answer: Answer
-    recursion_available: bool = False
     size: int = 0
     message: Any = None
+
+    @property
+    def recursion_available(self) -> bool:
+        return self.answer.recursion_available
 
 
 @cache
@@ -60,7 +66,9 @@ def _dns() -> Any:
 def query(question: Question, identifier: int, *, edns: int = 0, recursion: bool = True) -> bytes:
     """A query of that id; `edns` is the size to advertise, 0 for none."""
     dns = _dns()
-    message = dns.message.make_query(question.name, question.type, id=identifier, use_edns=0 if edns else None, payload=edns)
+    message = dns.message.make_query(question.name, question.type, id=identifier)
+    if edns:
+        message.use_edns(0, payload=edns)
     if not recursion:
         message.flags &= ~dns.flags.RD
     return bytes(message.to_wire())
@@ -79,15 +87,16 @@ def parse_query(data: bytes) -> Query:
         recursion=bool(message.flags & dns.flags.RD),
         edns=message.edns >= 0,
         limit=max(PLAIN_LIMIT, message.payload) if message.edns >= 0 else PLAIN_LIMIT,
+        size=len(data),
         opcode=dns.opcode.to_text(message.opcode()),
         message=message,
     )
 
 
-def response(asked: Query, answer: Answer, *, limit: int = 65535, recursion_available: bool = True) -> bytes:
+def response(asked: Query, answer: Answer, *, limit: int = 65535) -> bytes:
     """The bytes of an answer; with more than `limit` of them, the answer is cut and says so (TC)."""
     dns = _dns()
-    message = dns.message.make_response(asked.message, recursion_available=recursion_available)
+    message = dns.message.make_response(asked.message, recursion_available=answer.recursion_available)
     message.set_rcode(dns.rcode.from_text(answer.rcode))
     if answer.authoritative:
         message.flags |= dns.flags.AA
@@ -96,6 +105,9 @@ def response(asked: Query, answer: Answer, *, limit: int = 65535, recursion_avai
     message.answer = _sections(answer.answer)
     message.authority = _sections(answer.authority)
     message.additional = _sections(answer.additional)
+    plain = _uncompressed(message)
+    if len(plain) <= limit:
+        return plain
     try:
         return bytes(message.to_wire(max_size=limit))
     except dns.exception.TooBig:
@@ -108,6 +120,21 @@ def response(asked: Query, answer: Answer, *, limit: int = 65535, recursion_avai
             except dns.exception.TooBig:
                 continue
         return bytes(message.to_wire())
+
+
+def _uncompressed(message: Any) -> bytes:
+    """The message with all names in full: CoreDNS compresses only what would not fit otherwise (plugin/pkg/request, Scrub)."""
+    out = io.BytesIO()
+    additional = [*message.additional, *([message.opt] if message.opt else [])]
+    sections = (message.question, message.answer, message.authority, additional)
+    out.write(struct.pack("!HHHHHH", message.id, message.flags, *(len(section) for section in sections)))
+    for asked in message.question:
+        asked.name.to_wire(out)
+        out.write(struct.pack("!HH", asked.rdtype, asked.rdclass))
+    for section in sections[1:]:
+        for rrset in section:
+            rrset.to_wire(out)
+    return out.getvalue()
 
 
 def parse_response(data: bytes) -> Reply:
@@ -126,9 +153,9 @@ def parse_response(data: bytes) -> Reply:
             authority=_records(message.authority),
             additional=_records(message.additional),
             authoritative=bool(message.flags & dns.flags.AA),
+            recursion_available=bool(message.flags & dns.flags.RA),
             truncated=bool(message.flags & dns.flags.TC),
         ),
-        recursion_available=bool(message.flags & dns.flags.RA),
         size=len(data),
         message=message,
     )
