@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from kubesim import http
 from kubesim.schema import Resource
+
+if TYPE_CHECKING:
+    from kubesim.apiserver.apply import Plan
 
 
 @dataclass(slots=True, kw_only=True)
@@ -25,6 +29,8 @@ class Call:
     dry_run: bool = False
     validation: str = "Warn"
     warnings: list[str] = field(default_factory=list)
+    # What a server-side apply found out about the owners of fields.
+    applied: Plan | None = None
 
     def warn(self, text: str) -> None:
         if text not in self.warnings:

@@ -17,11 +17,11 @@ from kubesim.apiserver import (
     openapi,
     paths,
     subresources,
-    tables,
     watching,
     wire,
 )
 from kubesim.apiserver.call import Call, DeleteOptions
+from kubesim.apiserver.tables import table as tables
 from kubesim.errors import ApiError
 from kubesim.schema import Resource
 
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 Object = dict[str, Any]
 
+# Members of a list leave these out.
+_KIND = ("kind", "apiVersion")
 NOT_FOUND = "404 page not found\n"
 
 
@@ -143,12 +145,13 @@ class _Handler:
         if self.form.kind == "Table":
             return self.answer(self._table(page.items, page.metadata()))
         if self.form.kind.startswith("PartialObjectMetadata"):
-            items: Any = [tables.table.partial(obj, self.form.version) for obj in page.items]
+            items: Any = [tables.partial(obj, self.form.version) for obj in page.items]
             kind = "PartialObjectMetadataList"
             version = f"meta.k8s.io/{self.form.version}"
             return self.answer({"kind": kind, "apiVersion": version, "metadata": page.metadata(), "items": items})
         kind, version = self.resource.list_kind, self.resource.group_version(self.call.version)
-        items = [{key: value for key, value in obj.items() if key not in ("kind", "apiVersion")} for obj in page.items]
+        shown = self.registry.strategy(self.resource).shown
+        items = [{key: value for key, value in shown(obj).items() if key not in _KIND} for obj in page.items]
         return self.answer({"kind": kind, "apiVersion": version, "metadata": page.metadata(), "items": items})
 
     @staticmethod
@@ -170,22 +173,23 @@ class _Handler:
             def as_table(obj: Object, first: bool) -> Object:
                 metadata = {"resourceVersion": obj["metadata"]["resourceVersion"]}
                 now = self.server.world.now
-                table = tables.table.table(self.resource, [obj], metadata, now, include, form.version)
+                table = tables.table(self.resource, [obj], metadata, now, include, form.version)
                 if not first:
                     table["columnDefinitions"] = None
                 return table
 
             return as_table
         if form.kind.startswith("PartialObjectMetadata"):
-            return lambda obj, first: tables.table.partial(obj, form.version)
-        return lambda obj, first: obj
+            return lambda obj, first: tables.partial(obj, form.version)
+        shown = self.registry.strategy(self.resource).shown
+        return lambda obj, first: shown(obj)
 
     def _table(self, items: list[Object], metadata: Object) -> Object:
         include = self.request.param("includeObject")
         if include not in ("", "Metadata", "Object", "None"):
             text = f'unrecognized includeObject value: "{include}"'
             raise messages.bad_request(f"unable to convert to Table as requested: {text}")
-        return tables.table.table(self.resource, items, metadata, self.server.world.now, include, self.form.version)
+        return tables.table(self.resource, items, metadata, self.server.world.now, include, self.form.version)
 
     # -- writing --------------------------------------------------------------------------------------------
 
@@ -243,7 +247,7 @@ class _Handler:
             self.call.namespace = obj["metadata"].get("namespace", "")
             items.append(self.registry.delete(self.call, options)[0])
         kind, version = self.resource.list_kind, self.resource.group_version(self.call.version)
-        shown = [{key: value for key, value in obj.items() if key not in ("kind", "apiVersion")} for obj in items]
+        shown = [{key: value for key, value in obj.items() if key not in _KIND} for obj in items]
         return self.answer({"kind": kind, "apiVersion": version, "metadata": page.metadata(), "items": shown})
 
     def delete_options(self) -> DeleteOptions:
@@ -303,8 +307,8 @@ class _Handler:
             metadata = {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
             return self.answer(self._table([obj], metadata), status)
         if self.form.kind.startswith("PartialObjectMetadata"):
-            return self.answer(tables.table.partial(obj, self.form.version), status)
-        return self.answer(obj, status)
+            return self.answer(tables.partial(obj, self.form.version), status)
+        return self.answer(self.registry.strategy(self.resource).shown(obj), status)
 
     def answer(self, obj: Object, status: int = 200) -> http.Response:
         return wire.answer(obj, status, self.form, self.call.warnings)

@@ -17,12 +17,16 @@ if TYPE_CHECKING:
 Object = client.Object
 
 
+# The service accounts that kube-controller-manager's loops use, by their endings.
+CONTROLLERS = ("-controller", "-publisher", "-collector", "-cleaner", "-binder", "-signer", "-approver")
+
+
 def manager_of(user: str) -> str:
     """The field manager that a system component's user agent would give."""
     parts = user.split(":")
     if parts[:2] == ["system", "node"]:
         return "kubelet"
-    if parts[:3] == ["system", "serviceaccount", "kube-system"] and user.endswith("-controller"):
+    if parts[:3] == ["system", "serviceaccount", "kube-system"] and user.endswith(CONTROLLERS):
         return "kube-controller-manager"
     return parts[-1]
 
@@ -121,6 +125,9 @@ class LocalClient:
         return watcher
 
     def _decode(self, call: Call, obj: Object) -> Object:
+        if "managedFields" in (obj.get("metadata") or {}):
+            # Whoever copied an object does not mean to say who owns what.
+            obj = {**obj, "metadata": {key: value for key, value in obj["metadata"].items() if key != "managedFields"}}
         try:
             problems = decoding.Problems()
             decoded = self._registry.decode(call, obj, problems)

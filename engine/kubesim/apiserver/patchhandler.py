@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-from kubesim.apiserver import bodies, fielderrors, messages, negotiation, patching
+from kubesim.apiserver import bodies, fielderrors, managedfields, messages, negotiation, patching
 from kubesim.errors import ApiError
 
 Object = dict[str, Any]
@@ -43,11 +42,13 @@ def parse(body: bytes, kind: str) -> tuple[Any, dict[int, list[str]]]:
 
 def patched(handler: Any, old: Object, patch: Any, kind: str, duplicates: dict[int, list[str]]) -> Object:
     """The stored object with the patch in it, decoded.  Unknown fields of the patch count as in any body."""
-    document = json.loads(json.dumps(old, default=lambda lazy: lazy.resolve()))
+    # The owners are only worked out for a patch that speaks of them.
+    named = b"managedFields" in handler.request.body
+    metadata = {key: value for key, value in old["metadata"].items() if key != "managedFields"}
+    if named:
+        metadata["managedFields"] = managedfields.resolved(old["metadata"].get("managedFields"))
     call = handler.call
-    result = patching.apply(call, document, patch, kind)
-    if result.get("kind", call.resource.kind) != call.resource.kind:
-        pass
+    result = patching.apply(call, {**old, "metadata": metadata}, patch, kind)
     if isinstance(result.get("metadata"), dict) and result["metadata"].get("name", call.name) != call.name:
         error = fielderrors.invalid("metadata.name", result["metadata"].get("name", ""), "field is immutable")
         raise messages.invalid(call.resource.kind, call.resource.group, call.name, [error])
@@ -57,9 +58,6 @@ def patched(handler: Any, old: Object, patch: Any, kind: str, duplicates: dict[i
             raise _strict(doubled)
         for each in doubled:
             call.warn(each)
-    # What was sent back unchanged as text is not the user's word on who owns what.
-    if "managedFields" not in json.dumps(patch):
-        result["metadata"].pop("managedFields", None)
     return bodies.decode(handler.registry, call, result)
 
 

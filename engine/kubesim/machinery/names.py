@@ -114,7 +114,11 @@ def out_of_range(low: int, high: int) -> str:
 
 
 def dns1123_label(value: str) -> list[str]:
-    return DNS1123_LABEL.errors(value)
+    """IsDNS1123Label: of a text that would do as a subdomain it says what is too much."""
+    errors = DNS1123_LABEL.errors(value)
+    if errors and len(value) <= LABEL_MAX and not DNS1123_SUBDOMAIN.errors(value):
+        return ["must not contain dots"]
+    return errors
 
 
 def dns1123_subdomain(value: str) -> list[str]:

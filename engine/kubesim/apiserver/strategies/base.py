@@ -101,6 +101,10 @@ class Strategy:
     def warnings(self, call: Call, new: Object, old: Object | None) -> None:
         """Say what is deprecated or unwise (call.warn)."""
 
+    def shown(self, obj: Object) -> Object:
+        """The object as it is answered; itself but for a kind that keeps something back."""
+        return obj
+
     def grace_seconds(self, obj: Object, options: DeleteOptions) -> int | None:
         """For how long the object is kept, marked for deletion; None: this kind has no graceful deletion."""
         return None

@@ -12,7 +12,7 @@ Object = dict[str, Any]
 
 SINGLE, PREFER, REQUIRE = "SingleStack", "PreferDualStack", "RequireDualStack"
 OTHER = {"IPv4": "IPv6", "IPv6": "IPv4"}
-MULTIPLE = "must be RequireDualStack or PreferDualStack when multiple"
+MULTIPLE = "must be 'RequireDualStack' or 'PreferDualStack' when multiple"
 NOT_HERE = "not configured on this cluster"
 
 
@@ -35,15 +35,16 @@ def settle(configured: tuple[str, ...], new: Object, old: Object | None, minor: 
     if before is not None:
         errors += _reduction(spec, before)
     policy = spec.get("ipFamilyPolicy")
-    if (policy or SINGLE) == SINGLE:
+    unselective = (spec.get("clusterIPs") or [""])[0] == "None" and not spec.get("selector")
+    if (policy or SINGLE) == SINGLE and not (unselective and policy is None):
         if len(spec.get("clusterIPs", ())) == 2:
-            errors.append(invalid("spec.ipFamilyPolicy", policy, f"{MULTIPLE} cluster IPs are specified"))
+            errors.append(invalid("spec.ipFamilyPolicy", SINGLE, f"{MULTIPLE} cluster IPs are specified"))
         if len(spec.get("ipFamilies", ())) == 2:
-            errors.append(invalid("spec.ipFamilyPolicy", policy, f"{MULTIPLE} IP families are specified"))
+            errors.append(invalid("spec.ipFamilyPolicy", SINGLE, f"{MULTIPLE} IP families are specified"))
     errors += _infer(configured, spec)
     if errors:
         raise _refuse(new, errors)
-    if (spec.get("clusterIPs") or [""])[0] == "None" and not spec.get("selector"):
+    if unselective:
         _headless_without_selector(configured, spec)
         return
     _headful(configured, new)
@@ -74,7 +75,7 @@ def _reduction(spec: Object, before: Object) -> list[FieldError]:
     elif (policy or SINGLE) != SINGLE:
         for field, what in (("clusterIPs", "cluster IP"), ("ipFamilies", "IP family")):
             now, then = spec.get(field, ()), before.get(field, ())
-            if now and len(now) == 1 and len(then) == 2 and now[0] == then[0]:
+            if now and len(now) < len(then):
                 detail = f"must be 'SingleStack' to release the secondary {what}"
                 errors.append(invalid("spec.ipFamilyPolicy", policy, detail))
     return errors

@@ -56,7 +56,15 @@ class Service(base.Strategy):
         self._ports_taken: list[int] = []
 
     def check_name(self, name: str) -> list[str]:
-        return names.dns1035_label(name)
+        """From 1.34 on a Service's name may begin with a digit (KEP-5311)."""
+        return names.dns1123_label(name) if self.minor >= 34 else names.dns1035_label(name)
+
+    def shown(self, obj: Object) -> Object:
+        """An ExternalName keeps its internalTrafficPolicy to itself until it is something else again."""
+        spec = obj["spec"]
+        if spec["type"] == EXTERNAL_NAME and "internalTrafficPolicy" in spec:
+            return {**obj, "spec": {key: value for key, value in spec.items() if key != "internalTrafficPolicy"}}
+        return obj
 
     # -- creating -------------------------------------------------------------------------------------------
 
@@ -68,7 +76,6 @@ class Service(base.Strategy):
 
     def prepare_create(self, call: Call, obj: Object) -> None:
         obj["status"] = {"loadBalancer": {}}
-        _drop_unused(obj, None)
 
     def initial_status(self, obj: Object) -> Object:
         return {"loadBalancer": {}}
@@ -152,7 +159,7 @@ class Service(base.Strategy):
         spec = new["spec"]
         before = old["spec"] if old else None
         self._allocate_addresses(new, before)
-        if needs_ports(spec) or any(port.get("nodePort") for port in spec.get("ports", ())):
+        if needs_ports(spec) or spec["type"] == LOAD_BALANCER:
             self._allocate_ports(new, before)
         if needs_health_check(spec) and not (
             before and needs_health_check(before) and before.get("healthCheckNodePort")
@@ -166,6 +173,8 @@ class Service(base.Strategy):
         held = set(_allocated(before)) if before else set()
         wanted = list(spec.get("clusterIPs", ()))
         given: list[str] = []
+        if not new["metadata"].get("name") and self.minor >= 33:
+            raise self._nameless(new, spec)
         for index, family in enumerate(spec.get("ipFamilies", ())):
             text = wanted[index] if index < len(wanted) else ""
             if text and text in held:
@@ -185,13 +194,22 @@ class Service(base.Strategy):
         if given:
             spec["clusterIPs"], spec["clusterIP"] = given, given[0]
 
+    def _nameless(self, obj: Object, spec: Object) -> Any:
+        """Without a name the IPAddress of the Service has no parent, and that is what one hears of."""
+        wanted = spec.get("clusterIP", "")
+        text = wanted or self.addresses[spec["ipFamilies"][0]].next()
+        what = f"failed to allocate IP {wanted}" if wanted else "failed to allocate IP"
+        why = f'{what}: IPAddress.networking.k8s.io "{text}" is invalid: spec.parentRef.name: Required value'
+        return self._invalid(obj, [invalid("spec.clusterIPs", [wanted], why)])
+
     def _take(self, obj: Object, pool: allocators.Addresses, text: str, index: int) -> None:
         """An address that was asked for."""
         why = ""
         if not pool.contains(text):
-            why = f"failed to allocate IP {text}: the provided IP ({text}) is not in the valid range. The range of valid IPs is {pool.network}"
+            why = f"failed to allocate IP {text}: the provided network does not match the current range"
             if self.minor < 33:
-                why = why.replace("failed to allocate IP", "failed to allocate IP")
+                why = f"failed to allocate IP {text}: the provided IP ({text}) is not in the valid range. The range of "
+                why += f"valid IPs is {pool.network}"
         elif not pool.free(text):
             why = f"failed to allocate IP {text}: provided IP is already allocated"
         if why:
@@ -203,35 +221,28 @@ class Service(base.Strategy):
         return messages.invalid("Service", "", obj["metadata"].get("name", ""), errors)
 
     def _allocate_ports(self, new: Object, before: Object | None) -> None:
-        """Each port its node port; ports of different protocols may share one."""
+        """Each port its node port.  In a new Service ports of one number (TCP and UDP of DNS) share one (allocNodePorts);
+        in an update every port that has none draws its own (updateNodePorts)."""
         spec = new["spec"]
         held = set(_node_ports(before)) if before else set()
-        used: dict[int, set[str]] = {}
-        requested = {(port.get("nodePort"), port["protocol"]) for port in spec.get("ports", ()) if port.get("nodePort")}
+        shared: dict[int, int] = {}
+        given: set[int] = set()
         for port in spec.get("ports", ()):
             number = port.get("nodePort", 0)
             if number:
-                if number not in held and number not in used:
-                    self._take_port(new, number, "nodePort")
-                used.setdefault(number, set()).add(port["protocol"])
+                if number not in held and number not in given:
+                    self._take_port(new, number)
+                given.add(number)
+                if before is None:
+                    shared.setdefault(port["port"], number)
         if not needs_ports(spec):
             return
         for port in spec.get("ports", ()):
-            if port.get("nodePort"):
-                continue
-            shared = self._shareable(spec, port, used) if requested else 0
-            number = shared or self._draw_port()
-            used.setdefault(number, set()).add(port["protocol"])
-            port["nodePort"] = number
-
-    @staticmethod
-    def _shareable(spec: Object, port: Object, used: dict[int, set[str]]) -> int:
-        """The node port of the same port number under another protocol (findRequestedNodePort / DNS's TCP and UDP)."""
-        for other in spec["ports"]:
-            number = other.get("nodePort", 0)
-            if other["port"] == port["port"] and number and port["protocol"] not in used.get(number, ()):
-                return int(number)
-        return 0
+            if not port.get("nodePort"):
+                number = shared.get(port["port"]) or self._draw_port()
+                port["nodePort"] = number
+                if before is None:
+                    shared[port["port"]] = number
 
     def _draw_port(self) -> int:
         try:
@@ -242,7 +253,7 @@ class Service(base.Strategy):
         self._ports_taken.append(number)
         return number
 
-    def _take_port(self, obj: Object, number: int, field: str) -> None:
+    def _take_port(self, obj: Object, number: int) -> None:
         settings = self.registry.settings
         why = ""
         if not self.ports.holds(number):
@@ -253,8 +264,7 @@ class Service(base.Strategy):
             index = next(
                 (i for i, port in enumerate(obj["spec"].get("ports", ())) if port.get("nodePort") == number), 0
             )
-            path = f"spec.ports[{index}].nodePort" if field == "nodePort" else "spec.healthCheckNodePort"
-            raise self._invalid(obj, [invalid(path, number, why)])
+            raise self._invalid(obj, [invalid(f"spec.ports[{index}].nodePort", number, why)])
         self.ports.taken.add(number)
         self._ports_taken.append(number)
 
@@ -264,7 +274,8 @@ class Service(base.Strategy):
         if number:
             if not self.ports.holds(number):
                 valid = self.registry.settings.node_port_range
-                why = f"failed to allocate requested HealthCheck NodePort {number}: provided port is not in the valid range. The range of valid ports is {valid}"
+                why = f"failed to allocate requested HealthCheck NodePort {number}: provided port is not in the valid range. "
+                why += f"The range of valid ports is {valid}"
                 raise messages.internal(why)
             if number in self.ports.taken:
                 why = f"failed to allocate requested HealthCheck NodePort {number}: provided port is already allocated"
@@ -335,14 +346,10 @@ def _sync_addresses(spec: Object, before: Object | None) -> None:
     old_first, old_all = before.get("clusterIP", ""), before.get("clusterIPs", [])
     changed, changed_all = first != old_first, all_ != old_all
     if changed and not changed_all:
-        if not first:
-            spec.pop("clusterIPs", None)
-        elif all_ and old_all == all_:
-            spec["clusterIPs"] = [first, *all_[1:]] if old_first and False else [first]
-        else:
+        if first:
             spec["clusterIPs"] = [first]
-    elif changed and changed_all and not first and all_:
-        pass
+        else:
+            spec.pop("clusterIPs", None)
 
 
 def _keep_allocated(spec: Object, before: Object) -> None:
@@ -360,23 +367,19 @@ def _keep_allocated(spec: Object, before: Object) -> None:
         ):
             spec["clusterIPs"] = before["clusterIPs"]
     if needs_ports(before) and needs_ports(spec):
-        numbers: dict[tuple[int, str], int] = {}
+        # By name: whatever else of the port has changed, it is the same one.
+        numbers = {port.get("name", ""): port.get("nodePort", 0) for port in before.get("ports", ())}
         taken = {port["nodePort"] for port in spec.get("ports", ()) if port.get("nodePort")}
-        for port in before.get("ports", ()):
-            if port.get("nodePort"):
-                numbers[port["port"], port["protocol"]] = port["nodePort"]
         for port in spec.get("ports", ()):
-            known = numbers.get((port["port"], port["protocol"]))
+            known = numbers.get(port.get("name", ""), 0)
             if not port.get("nodePort") and known and known not in taken:
                 port["nodePort"] = known
     if needs_health_check(before) and needs_health_check(spec) and not spec.get("healthCheckNodePort"):
         spec["healthCheckNodePort"] = before.get("healthCheckNodePort", 0)
 
 
-def _drop_unused(new: Object, old: Object | None) -> None:
+def _drop_unused(new: Object, old: Object) -> None:
     """dropTypeDependentFields: what the new type has not, and the user did not set anew."""
-    if old is None:
-        return
     spec, before = new["spec"], old["spec"]
     kind, was = spec["type"], before["type"]
     if (
@@ -402,10 +405,6 @@ def _drop_unused(new: Object, old: Object | None) -> None:
                 _pop(spec, field)
     if _has_external_policy(before) and not _has_external_policy(spec) and _same(spec, before, "externalTrafficPolicy"):
         _pop(spec, "externalTrafficPolicy")
-    if was != EXTERNAL_NAME and kind == EXTERNAL_NAME and _same(spec, before, "internalTrafficPolicy"):
-        _pop(spec, "internalTrafficPolicy")
-    if was == EXTERNAL_NAME and kind != EXTERNAL_NAME and _same(spec, before, "externalName"):
-        _pop(spec, "externalName")
     if kind != LOAD_BALANCER and was == LOAD_BALANCER and new.get("status", {}).get("loadBalancer"):
         new["status"] = {**new["status"], "loadBalancer": {}}
 

@@ -5,7 +5,3 @@ Belongs here: the columns of each kind and how their cells are made.  Never here
 `columns.json` (made by `tools/generate_columns.py`) holds the definitions that a real server sends; kinds that it has not are in
 `extra`.  A kind without a printer gets its name and when it was created.
 """
-
-from kubesim.apiserver.tables.table import row_object, table
-
-__all__ = ["row_object", "table"]

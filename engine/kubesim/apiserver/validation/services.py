@@ -150,12 +150,10 @@ def _external_ips(spec: Object) -> list[FieldError]:
 
 def _node_ports(ports: Any, kind: str, spec: Object) -> list[FieldError]:
     errors: list[FieldError] = []
-    if kind in ("ClusterIP", "ExternalName"):
+    if kind == "ClusterIP":
         for index, port in enumerate(ports):
             if port.get("nodePort"):
-                detail = "may not be used when `type` is 'ClusterIP'" if kind == "ClusterIP" else ""
-                detail = detail or "may not be used when `type` is 'ExternalName'"
-                errors.append(forbidden(f"spec.ports[{index}].nodePort", detail))
+                errors.append(forbidden(f"spec.ports[{index}].nodePort", "may not be used when `type` is 'ClusterIP'"))
     seen: set[tuple[str, int]] = set()
     for index, port in enumerate(ports):
         if not port.get("nodePort"):
@@ -173,7 +171,8 @@ def _port_collisions(ports: Any) -> list[FieldError]:
     for index, port in enumerate(ports):
         key = (port.get("protocol", ""), port.get("port", 0))
         if key in seen:
-            errors.append(duplicate(f"spec.ports[{index}]", {"port": key[1], "protocol": key[0]}))
+            shown = {"Name": "", "Protocol": key[0], "AppProtocol": None, "Port": key[1], "TargetPort": 0, "NodePort": 0}
+            errors.append(duplicate(f"spec.ports[{index}]", shown))
         seen.add(key)
     return errors
 
@@ -248,8 +247,8 @@ def _traffic(spec: Object) -> list[FieldError]:
     if internal is not None and internal not in ("Cluster", "Local"):
         errors.append(unsupported("spec.internalTrafficPolicy", internal, ["Cluster", "Local"]))
     distribution = spec.get("trafficDistribution")
-    if distribution is not None and distribution not in ("PreferClose", "PreferSameNode", "PreferSameZone"):
-        known = ["PreferClose", "PreferSameNode", "PreferSameZone"]
+    if distribution is not None and distribution not in ("PreferClose", "PreferSameZone", "PreferSameNode"):
+        known = ["PreferClose", "PreferSameZone", "PreferSameNode"]
         errors.append(unsupported("spec.trafficDistribution", distribution, known))
     return errors
 
@@ -275,7 +274,9 @@ def families(spec: Object, before: Object | None) -> list[FieldError]:
         errors.append(too_many("spec.ipFamilies", len(listed), 2))
     if spec.get("clusterIP") and not addresses:
         errors.append(required("spec.clusterIPs"))
-    if addresses and addresses[0] != spec.get("clusterIP", ""):
+    if addresses and not spec.get("clusterIP"):
+        errors.append(invalid("spec.clusterIPs", list(addresses), "must be empty when `clusterIP` is not specified"))
+    elif addresses and addresses[0] != spec["clusterIP"]:
         errors.append(invalid("spec.clusterIPs", list(addresses), "first value must match `clusterIP`"))
     if len(addresses) > 2:
         errors.append(too_many("spec.clusterIPs", len(addresses), 2))
