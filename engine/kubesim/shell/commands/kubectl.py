@@ -5,6 +5,10 @@ from __future__ import annotations
 from kubesim.shell.context import Context
 from kubesim.shell.streams import decode, encode
 
+# What a kubectl command takes on a nearby cluster, in virtual seconds, most of it to start.  Time is what lets the
+# cluster act on a command before the next one comes; without it a script would outrun every controller.
+SECONDS = 0.05
+
 
 async def run(ctx: Context) -> int:
     from kubesim.kubectl import io, main
@@ -31,4 +35,6 @@ async def run(ctx: Context) -> int:
         home=machine.home,
         execute=execute,
     )
-    return await main.run(ctx.args, into)
+    status = await main.run(ctx.args, into)
+    await ctx.world.sleep(SECONDS)
+    return status
