@@ -82,6 +82,9 @@ def test_an_address_has_its_name(home):
 
 
 def test_what_is_not_listed_is_not_there(home):
-    with pytest.raises(fetch.Failed, match="No route to host"):
-        ask(home, "http://203.0.113.77/")
+    with pytest.raises(fetch.Failed, match="Connection timed out") as caught:
+        home.world.run(fetch.get(home.laptop, "http://203.0.113.77/", timeout=3.0))
+    assert caught.value.trace is not None
+    assert [hop.host for hop in caught.value.trace.hops] == ["laptop", "router", "internet"]
+    assert caught.value.trace.verdict is Verdict.DROPPED
     assert http.find(ask(home, "http://google.fr/").headers, "location") == "http://www.google.com/"

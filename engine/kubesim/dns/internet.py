@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from kubesim.world import World
 
 RESOLVER_NAME, RESOLVER = "dns.google", "8.8.8.8"
-# The address that the router has out there (TEST-NET-2, RFC 5737), and its interface.
-OWN, DEVICE = "198.51.100.10", "wan0"
+# The address that the router has out there (TEST-NET-2, RFC 5737), its interface, and the provider's side.
+OWN, DEVICE, PROVIDER = "198.51.100.10", "wan0", "198.51.100.1"
 TTL = 300  # seconds, a common choice of sites
 ROOT_SOA = Record(".", 86400, "SOA", "a.root-servers.net. nstld.verisign-grs.com. 2026110200 1800 900 604800 86400")
 
@@ -53,22 +53,28 @@ SITES = (
 
 
 def build(network: Network, router: Host) -> str:
-    """Put the internet behind a router, which masquerades what it sends there; the address of the resolver."""
+    """Put the internet behind a router, which masquerades what it sends there; the address of the resolver.
+
+    What is sent to an address that is not listed gets lost at the provider's, and no error comes back.
+    """
     world = network.world
     segment = network.switch("internet")
     segment.attach(router, DEVICE)
     router.add_address(DEVICE, f"{OWN}/24")
-    router.routes.add("default", DEVICE)
-    router.netfilter.restore(
-        "*nat\n:PREROUTING ACCEPT\n:INPUT ACCEPT\n:OUTPUT ACCEPT\n:POSTROUTING ACCEPT\n"
-        f"-A POSTROUTING -o {DEVICE} -j MASQUERADE\nCOMMIT\n",
-        noflush=True,
-    )
+    router.routes.add("default", DEVICE, PROVIDER)
+    router.netfilter.restore(f"*nat\n-A POSTROUTING -o {DEVICE} -j MASQUERADE\nCOMMIT\n", noflush=True)
+    provider = network.host("internet", "internet")
+    segment.attach(provider, "eth0")
+    provider.add_address("eth0", f"{PROVIDER}/24")
+    provider.routes.add("default", "eth0")
+    provider.sysctls["net.ipv4.ip_forward"] = 1
+    provider.netfilter.restore("*filter\n:INPUT ACCEPT\n:FORWARD DROP\n:OUTPUT ACCEPT\nCOMMIT\n")
     for name, address in ((RESOLVER_NAME, RESOLVER), *((site.names[0], site.address) for site in SITES)):
         host = network.host(name, "internet")
         segment.attach(host, "eth0")
         host.add_address("eth0", f"{address}/32")
         host.routes.add("default", "eth0")
+        router.routes.add(f"{address}/32", DEVICE)
     world.spawn(_resolve(network.hosts[RESOLVER_NAME].udp("", 53)), "the internet's resolver")
     for site in SITES:
         _Server(world, network.hosts[site.names[0]], site).start()
