@@ -212,3 +212,41 @@ def test_bad_input_gets_iptables_own_words_and_leaves_nothing_behind(namespace, 
         ours.netfilter.restore(text)
     assert (caught.value.message.strip(), caught.value.code) == (theirs.stderr.strip(), theirs.returncode)
     assert "-A" not in ours.netfilter.save()
+
+
+@pytest.mark.parametrize("family", ["", "6"])
+def test_the_recorded_cluster_is_saved_as_it_was(shared, family):
+    recorded = (shared / f"golden/proxy/cluster/node1.ip{family}tables-save.txt").read_text()
+    ours = host()
+    filters = ours.netfilter6 if family else ours.netfilter
+    filters.restore(recorded, noflush=False)
+    assert bare(filters.save()) == bare(recorded)
+
+
+def test_restoring_without_flushing_touches_what_is_named_only():
+    ours = host()
+    ours.netfilter.restore(
+        "*filter\n:A - [0:0]\n:B - [0:0]\n-A INPUT -j A\n-A A -s 1.1.1.1 -j DROP\n-A B -j RETURN\nCOMMIT\n"
+    )
+    ours.netfilter.restore(
+        "*filter\n:A - [0:0]\n:C - [0:0]\n-A A -s 2.2.2.2 -j DROP\n-X B\nCOMMIT\n".replace("-X B\n", "-F B\n-X B\n")
+    )
+    assert bare(ours.netfilter.save()) == (
+        "*filter\n:INPUT ACCEPT [0:0]\n:FORWARD ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n:A - [0:0]\n:C - [0:0]\n"
+        "-A INPUT -j A\n-A A -s 2.2.2.2/32 -j DROP\nCOMMIT\n"
+    )
+
+
+def test_a_failed_table_stays_as_it_was_to_the_last_rule():
+    from kubesim.net.restore import RestoreError
+
+    ours = host()
+    ours.netfilter.restore("*nat\n:A - [0:0]\n:B - [0:0]\n-A PREROUTING -j A\n-A A -j B\n-A B -j RETURN\nCOMMIT\n")
+    before = ours.netfilter.save()
+    with pytest.raises(RestoreError):
+        ours.netfilter.restore(
+            "*nat\n:A - [0:0]\n:NEW - [0:0]\n-A A -j NEW\n-I PREROUTING 1 -j NEW\n-D PREROUTING -j A\n-P OUTPUT ACCEPT\n-X B\n"
+            "-A NOPE -j ACCEPT\nCOMMIT\n"
+        )
+    assert ours.netfilter.save() == before
+    assert [chain.references for chain in ours.netfilter.table("nat").listed()[-2:]] == [1, 1]

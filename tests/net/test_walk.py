@@ -307,3 +307,24 @@ def test_a_bridge_with_netfilter_brings_answers_back(lab):
     assert lab.get(hosts[0], "10.96.0.10", 80, timeout=3) == "Connection timed out"
     lab.node1.sysctls["net.bridge.bridge-nf-call-iptables"] = 1
     assert lab.get(hosts[0], "10.96.0.10", 80, timeout=3) == "br3 saw 10.245.0.2"
+
+
+def test_ipv6_is_routed_translated_and_rejected_alike(lab):
+    node, client, pod = lab.node1, lab.outside, lab.pods["a"]
+    node.add_address("eth0", "fd00::2/64")
+    client.add_address("eth0", "fd00::1/64")
+    node.sysctls["net.ipv6.conf.all.forwarding"] = 1
+    pod.add_address("eth0", "fd01::5/128")
+    node.add_address("calia", "fd01::1/128")
+    pod.routes.add("fd01::1/128", "eth0", scope="link")
+    pod.routes.add("default", "eth0", "fd01::1")
+    node.routes.add("fd01::5/128", "calia", scope="link")
+    client.routes.add("fd02::/64", "eth0", "fd00::2")
+    node.routes.add("fd02::/64", "calia", scope="link")
+    node.netfilter6.restore(
+        "*nat\n-A PREROUTING -d fd02::a -p tcp --dport 80 -j DNAT --to-destination [fd01::5]:8080\n-A POSTROUTING -j MASQUERADE\n"
+        "COMMIT\n*filter\n-A FORWARD -d fd02::b -j REJECT\nCOMMIT\n"
+    )
+    lab.serve(pod, 8080, "::")
+    assert lab.get(client, "fd02::a", 80) == "a saw fd01::1"
+    assert lab.get(client, "fd02::b", 80) == "Connection refused"

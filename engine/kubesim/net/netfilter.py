@@ -287,14 +287,21 @@ def check_interfaces(chain: str, rule: Rule) -> None:
             raise UsageError(f"Can't use {option} with {chain}\n")
 
 
-def _reaches(start: Chain, goal: Chain, seen: frozenset[Chain] = frozenset()) -> bool:
+def _reaches(start: Chain, goal: Chain) -> bool:
     """Whether a packet in `start` can come to `goal`."""
     if start is goal:
         return True
-    seen |= {start}
-    return any(
-        item.chain is not None and item.chain not in seen and _reaches(item.chain, goal, seen) for item in start.items
-    )
+    seen = {start}
+    todo = [start]
+    while todo:
+        for item in todo.pop().items:
+            following = item.chain
+            if following is not None and following not in seen:
+                if following is goal:
+                    return True
+                seen.add(following)
+                todo.append(following)
+    return False
 
 
 def _loops(chain: Chain, above: tuple[Chain, ...]) -> bool:

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from kubesim.world import World
 
 
+# A service of 1,000 endpoints makes some 6,000 hops.
+MOST_HOPS = 20_000
+
+
 class Network:
     """All hosts of a world, by name."""
 
@@ -60,8 +64,17 @@ class Network:
         """Where the packet would go if `source` sent it now, with the reply; nothing changes by it.
 
         "sample" draws one of the random choices, from a stream of its own; "branches" gives every way with its
-        probability, in the order in which the rules offer them.
+        probability, in the order in which the rules offer them; the ways of a packet that goes round in circles through
+        a random rule are cut off at `MOST_HOPS`, and their probabilities then sum to less than 1.
         """
         if mode == "sample":
             return walk.dry(self, source, packet, chance.Sample(self.world.rng("net/trace"))).trace()
-        return [walk.dry(self, source, packet, script).trace() for script in chance.branches()]
+        found: list[Trace] = []
+        hops = 0
+        for script in chance.branches():
+            outcome = walk.dry(self, source, packet, script)
+            found.append(outcome.trace())
+            hops += len(outcome.hops)
+            if hops > MOST_HOPS:
+                break
+        return found

@@ -141,7 +141,7 @@ class Connection:
     async def open(cls, stack: Stack, ip: str, port: int, source: str, timeout: float | None) -> Connection:
         """See `Host.connect`."""
         source = stack.check_bind(source) if source else stack.source_address(ip)
-        self = cls(stack, (source, stack.free_port("tcp")), (ip, port))
+        self = cls(stack, (source, stack.free_port("tcp", source, (ip, port))), (ip, port))
         self._connected = stack.world.future()
         self._send_syn()
         try:

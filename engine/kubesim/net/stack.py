@@ -9,6 +9,8 @@ from kubesim.net.packet import Packet
 from kubesim.net.trace import Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Container
+
     from kubesim.net.host import Host
     from kubesim.net.sockets import Connection, Echo, Listener, UdpSocket
     from kubesim.world import Future
@@ -46,13 +48,13 @@ class Stack:
         """Hand a packet to the network."""
         return walk.live(self.host.network, self.host, packet, record=record)
 
-    def free_port(self, protocol: str) -> int:
-        """An ephemeral port that no socket of that protocol uses."""
+    def free_port(self, protocol: str, local: str = "", peer: tuple[str, int] = ("", 0)) -> int:
+        """An ephemeral port that nobody uses; for a TCP connection, not between that address and that peer."""
         low, high = EPHEMERAL
-        used = set(self.udp) if protocol == "udp" else {each[1] for each in self.connections} | set(self.listeners)
+        used: Container[int] = self.udp if protocol == "udp" else self.listeners
         port = self._ports.randint(low, high)
         for _ in range(low, high + 1):
-            if port not in used:
+            if port not in used and (local, port, *peer) not in self.connections:
                 return port
             port = low if port == high else port + 1
         raise errors.AddressNotAvailable
