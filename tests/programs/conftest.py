@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -106,6 +105,3 @@ class Wire:
 @pytest.fixture
 def wire() -> Wire:
     return Wire()
-
-
-Start = Callable[..., Running]

@@ -136,6 +136,19 @@ def test_musl_stops_where_the_name_has_enough_dots(cluster):
     assert lookup(cluster, "web.default", library="glibc").addresses == ["10.96.0.7"]
 
 
+def test_single_request_asks_one_after_the_other(cluster):
+    cluster.pod.files.write("/etc/resolv.conf", POD_RESOLV + "options single-request\n")
+    found = lookup(cluster, "web")
+    ports = {trace.flow.sport for trace in found.traces}
+    assert (found.addresses, len(ports)) == (["10.96.0.7"], 2)
+
+
+def test_rotate_uses_all_servers(cluster):
+    cluster.pod.files.write("/etc/resolv.conf", "nameserver 10.0.0.1\nnameserver 10.0.0.2\noptions rotate\n")
+    used = {lookup(cluster, "example.com", family=4).lookups[0].server for _ in range(20)}
+    assert used == {"10.0.0.1", "10.0.0.2"}
+
+
 def test_a_pointer(cluster):
     found = cluster.world.run(resolver.reverse(cluster.pod, "10.96.0.7"))
     assert found.canonical == "web.default.svc.cluster.local"

@@ -246,6 +246,18 @@ def test_netexec(wire):
     assert running.task.result() == 3
 
 
+@pytest.mark.parametrize("image", ["nginx", "luksa/kubia", "registry.k8s.io/e2e-test-images/agnhost:2.53"])
+def test_a_network_namespace_may_go_at_any_time(wire, image):
+    args = {"args": ["netexec"]} if "agnhost" in image else {}
+    running = wire.run(image, **args)
+    running.machine.net.shutdown()
+    wire.world.drain()
+    running.task.cancel()
+    running.task.cancel()
+    wire.world.advance(1)
+    assert running.task.done
+
+
 def test_a_connection_is_kept_for_the_next_request(wire):
     wire.run("luksa/kubia", "server")
     client = wire.machine("alpine")

@@ -116,7 +116,8 @@ async def _resolve(socket: UdpSocket) -> None:
             found = replace(answer(query.question), recursion_available=True)
             socket.send_to(wire.response(query, found, limit=query.limit), *client)
         except (errors.NetError, wire.Malformed):
-            continue
+            if socket.closed:
+                return
 
 
 # -- sites --------------------------------------------------------------------------------------------------

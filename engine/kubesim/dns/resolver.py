@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 Libc = Literal["glibc", "musl"]
 
 MUSL_LOADER = "/lib/ld-musl-x86_64.so.1"
-# resolv.conf(5): more than three servers and six... longer search lists are cut (MAXNS, and no limit on search since 2.26).
+# resolv.conf(5) and resolv.h: MAXNS, RES_MAXNDOTS, RES_MAXRETRANS (seconds), RES_MAXRETRY.  More is cut to these.
 MAX_SERVERS = 3
 MAX_NDOTS = 15
 MAX_TIMEOUT = 30.0
@@ -272,7 +272,10 @@ async def _ask_servers(
 ) -> list[Lookup]:
     """The questions to one server after the other until one answers all; SERVFAIL counts as no answer while there is another."""
     asked: list[Lookup] = []
-    servers = settings.servers
+    servers = list(settings.servers)
+    if settings.rotate:
+        first = machine.world.rng("dns/rotate").randrange(len(servers))
+        servers = servers[first:] + servers[:first]
     attempts, timeout = settings.attempts, settings.timeout
     if library == "musl":
         # All servers at once, again every timeout/attempts; the first answer counts.  One server after the other in
@@ -280,7 +283,13 @@ async def _ask_servers(
         timeout = timeout / attempts
     for _ in range(attempts):
         for server in servers:
-            asked = await ask(machine, server, questions, timeout=timeout, edns=0, tcp=settings.use_vc)
+            # `single-request`: one question after the other, for servers and firewalls that lose the second of two.
+            together = [[each] for each in questions] if settings.single_request else [questions]
+            asked = [
+                each
+                for some in together
+                for each in await ask(machine, server, some, timeout=timeout, tcp=settings.use_vc)
+            ]
             lookups += asked
             if all(each.answer and each.answer.rcode in ("NOERROR", "NXDOMAIN") for each in asked):
                 return asked

@@ -166,7 +166,9 @@ class NetExec:
                 try:
                     data, client, local = await socket.recv_message()
                 except errors.NetError:
-                    continue
+                    if socket.closed:
+                        return
+                    continue  # an ICMP error about an answer whose client has gone
                 words = data.decode("utf-8", "replace").strip()
                 verb, _, rest = words.partition(" ")
                 answers = {"hostname": self.machine.hostname, "echo": rest, "clientip": f"{client[0]}:{client[1]}"}

@@ -225,10 +225,12 @@ class Server:
         self._open: dict[Task[None], Wire] = {}
 
     async def serve(self, listener: Listening) -> None:
-        """Accept until cancelled; then stop listening and let go of the connections."""
+        """Accept until cancelled, or until the network namespace is gone; then let go of the connections."""
         try:
             while True:
                 self.take(await listener.accept())
+        except errors.NetError:
+            return
         finally:
             listener.close()
             for task, connection in list(self._open.items()):
