@@ -34,7 +34,7 @@ def _kept(name: str) -> Builtin:
         if result.stdout:
             shell.fds.get(1, Null()).write(result.stdout)
         if result.stderr:
-            shell.fds.get(2, Null()).write(result.stderr.replace("bash: ", f"{shell.name}: ", 1))
+            shell.fds.get(2, Null()).write(result.stderr.replace("bash: ", shell.prefix, 1))
         return result.exit_code
 
     return run

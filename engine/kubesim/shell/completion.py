@@ -16,7 +16,9 @@ def candidates(machine: Machine, cwd: str, line: str) -> list[str]:
     word = re.split(r"[\s|;&(=]", line)[-1]
     before = line[: len(line) - len(word)]
     if "/" not in word and BEGINS_COMMAND.search(before):
-        return sorted(name for name in machine.tools | set(machine.programs) | set(machine.aliases) if name.startswith(word))
+        return sorted(
+            name for name in machine.tools | set(machine.programs) | set(machine.aliases) if name.startswith(word)
+        )
     folder, base = posixpath.split(word)
     files = machine.files
     path = files.join(cwd, folder)

@@ -19,18 +19,17 @@ from dataclasses import replace
 from typing import Any
 
 from kubesim.machine import Machine
-from kubesim.shell import builtins, processes, redirections, syntax
+from kubesim.shell import builtins, compound, processes, redirections, syntax
 from kubesim.shell.adapters import Files
 from kubesim.shell.context import Context
-from kubesim.shell.kept import LIMITS, ExecResult, alias, ast, conditionals, errors, expansion, interpreter
+from kubesim.shell.kept import LIMITS, ExecResult, alias, errors, expansion, interpreter
 from kubesim.shell.kept import state as kept_state
 from kubesim.shell.session import Job, Session
 from kubesim.shell.streams import BrokenPipe, Capture, Input, Null, Output, Pipe
 from kubesim.world import Cancelled
 
-# A loop that goes round this often without end is a mistake: time is virtual, so nobody would see it spin.
-ROUNDS = 100_000
-DEPTH = 100  # nested function calls (bash's FUNCNEST, which is unlimited by default until the stack ends)
+# Nested function calls (bash's FUNCNEST).  Real bash goes on until its stack ends; ours is Python's, ten frames a call.
+DEPTH = 50
 DECLARATIONS = frozenset({"declare", "typeset", "local", "readonly", "export"})
 SIMPLE_ALIAS = re.compile(r"[\w./:=@%+,-]+(?:[ \t]+[\w./:=@%+,-]+)*[ \t]*")
 
@@ -48,8 +47,10 @@ class Shell:
         name: str = "bash",
         args: Sequence[str] = (),
         user: str = "",
+        interactive: bool = False,
     ) -> None:
         self.machine = machine
+        self.interactive = interactive
         self.user = user or machine.user
         self.session = session
         self.name = name
@@ -95,6 +96,7 @@ class Shell:
         """A subshell: the same but for what it changes."""
         child = object.__new__(Shell)
         child.machine, child.session, child.name, child.user = self.machine, self.session, self.name, self.user
+        child.interactive = self.interactive
         child.fds = dict(self.fds)
         child.traps = {}
         old = self.state
@@ -127,8 +129,21 @@ class Shell:
         env = self.state.env
         return {name: env[name] for name, meta in env._metadata.items() if "x" in meta.attributes and name in env}
 
+    @property
+    def prefix(self) -> str:
+        """How its messages begin: bash tells the line in a script, dash (Debian's sh) always, busybox never."""
+        line = self.state.current_line or 1
+        if self.name != "bash":
+            return f"{self.name}: {line}: " if "apt-get" in self.machine.tools else f"{self.name}: "
+        return "bash: " if self.interactive else f"bash: line {line}: "
+
+    @property
+    def not_found(self) -> str:
+        """What it says of a command that is not there."""
+        return "command not found" if self.name == "bash" else "not found"
+
     def complain(self, text: str) -> None:
-        self.fds[2].write(f"{self.name}: {text}\n")
+        self.fds[2].write(f"{self.prefix}{text}\n")
 
     def _status(self, status: int) -> int:
         self.state.last_exit_code = status
@@ -143,18 +158,22 @@ class Shell:
             status = await self.source(script)
         except errors.ExitError as error:
             status = self._exited(error)
-        finished = self.traps.pop("EXIT", "")
-        if finished:
+        return await self._trapped(status)
+
+    async def _trapped(self, status: int) -> int:
+        """The EXIT trap, if one was set; it may change the status."""
+        action = self.traps.pop("EXIT", "")
+        if action:
             try:
-                await self.source(finished)
+                await self.source(action)
             except errors.ExitError as error:
-                status = error.exit_code
+                return self._exited(error)
         return status
 
     def _exited(self, error: Any) -> int:
         """The status of an exit; an expansion that ends the shell (`${x:?message}`) brings its message along."""
         if error.stderr:
-            self.fds[2].write(error.stderr.replace("bash:", f"{self.name}:", 1))
+            self.fds[2].write(error.stderr.replace("bash: ", self.prefix, 1))
         return int(error.exit_code)
 
     async def source(self, script: str) -> int:
@@ -176,7 +195,7 @@ class Shell:
                 self._status(error.exit_code)
                 raise errors.ExitError(error.exit_code) from None
             except (errors.NounsetError, errors.BadSubstitutionError, errors.ArithmeticError) as error:
-                self.fds[2].write(error.stderr or f"{self.name}: {error}\n")
+                self.fds[2].write(error.stderr or f"{self.prefix}{error}\n")
                 status = self._status(1)
                 if not top:
                     raise errors.ExitError(1) from None
@@ -244,13 +263,12 @@ class Shell:
     async def process(self, node: Any, reads: Pipe | None = None, writes: Pipe | None = None) -> int:
         """This (forked) shell's life as a process: one statement or command; at its end its ends of pipes are closed."""
         try:
-            if node.type == "Statement":
-                return await self.statement(node)
-            return await self.command(node)
+            status = await (self.statement(node) if node.type == "Statement" else self.command(node))
+            return await self._trapped(status)
         except (errors.ExitError, errors.ErrexitError) as error:
-            return self._exited(error)
+            return await self._trapped(self._exited(error))
         except (errors.NounsetError, errors.BadSubstitutionError, errors.ArithmeticError) as error:
-            self.fds[2].write(error.stderr or f"{self.name}: {error}\n")
+            self.fds[2].write(error.stderr or f"{self.prefix}{error}\n")
             return 1
         except (errors.BreakError, errors.ContinueError, errors.ReturnError):
             return 0
@@ -325,7 +343,7 @@ class Shell:
             self.fds = saved
 
     async def _compound(self, node: Any) -> int:
-        return await COMPOUND[node.type](self, node)
+        return await compound.RUN[node.type](self, node)
 
     async def simple(self, node: Any) -> int:
         """Assignments, words, redirections, then the command (XCU 2.9.1)."""
@@ -384,7 +402,7 @@ class Shell:
                 return 0
             result = await self._assigner._execute_simple_command(replace(node, redirections=()), "")
             if result.stderr:
-                self.fds[2].write(result.stderr.replace("bash:", f"{self.name}:", 1))
+                self.fds[2].write(result.stderr.replace("bash: ", self.prefix, 1))
             return result.exit_code
         except redirections.Failed as error:
             self.fds = saved
@@ -504,137 +522,6 @@ class Shell:
         """A command of the machine."""
         return await processes.run(self.context(words, assigned), self)
 
-    # -- compound commands ----------------------------------------------------------------------------------
-
-    async def condition(self, statements: Sequence[Any]) -> int:
-        saved, self.state.in_condition = self.state.in_condition, True
-        try:
-            return await self.body(statements)
-        finally:
-            self.state.in_condition = saved
-
-    async def _if(self, node: Any) -> int:
-        for clause in node.clauses:
-            if await self.condition(clause.condition) == 0:
-                return await self.body(clause.body)
-        return await self.body(node.else_body or ())
-
-    async def _round(self, body: Sequence[Any]) -> tuple[bool, int]:
-        """One round of a loop: whether to go on, and the status."""
-        try:
-            return True, await self.body(body)
-        except errors.BreakError as error:
-            if error.levels > 1 and self.state.loop_depth > 1:
-                error.levels -= 1
-                raise
-            return False, 0
-        except errors.ContinueError as error:
-            if error.levels > 1 and self.state.loop_depth > 1:
-                error.levels -= 1
-                raise
-            return True, 0
-
-    def _too_many(self, kind: str) -> Exception:
-        return errors.ExecutionLimitError(
-            f"{kind}: stopped after {ROUNDS} rounds: this loop does not seem to end", "iterations"
-        )
-
-    async def _for(self, node: Any) -> int:
-        if not re.fullmatch(r"[A-Za-z_]\w*", node.variable):
-            self.complain(f"`{node.variable}': not a valid identifier")
-            return 1
-        env = self.state.env
-        words: list[str] = []
-        if node.words is None:
-            words = [env[str(index)] for index in range(1, int(env.get("#", "0")) + 1)]
-        for word in node.words or ():
-            words += (await expansion.expand_word_with_glob(self.ctx, word))["values"]
-        status = 0
-        self.state.loop_depth += 1
-        try:
-            for count, each in enumerate(words):
-                if count >= ROUNDS:
-                    raise self._too_many("for")
-                env[node.variable] = each
-                more, status = await self._round(node.body)
-                if not more:
-                    break
-        finally:
-            self.state.loop_depth -= 1
-        return status
-
-    async def _c_style_for(self, node: Any) -> int:
-        await self._arithmetic_value(node.init)
-        status = 0
-        self.state.loop_depth += 1
-        try:
-            for _ in range(ROUNDS):
-                if node.condition is not None and not await self._arithmetic_value(node.condition):
-                    return status
-                more, status = await self._round(node.body)
-                if not more:
-                    return status
-                await self._arithmetic_value(node.update)
-            raise self._too_many("for")
-        finally:
-            self.state.loop_depth -= 1
-
-    async def _while(self, node: Any) -> int:
-        until = node.type == "Until"
-        status = 0
-        self.state.loop_depth += 1
-        try:
-            for _ in range(ROUNDS):
-                if (await self.condition(node.condition) == 0) == until:
-                    return status
-                more, status = await self._round(node.body)
-                if not more:
-                    return status
-            raise self._too_many("until" if until else "while")
-        finally:
-            self.state.loop_depth -= 1
-
-    async def _case(self, node: Any) -> int:
-        word = await expansion.expand_word_async(self.ctx, node.word)
-        status = 0
-        falls = False
-        for item in node.items:
-            matched = falls
-            for pattern in () if matched else item.patterns:
-                text = await expansion.expand_word_for_case_pattern(self.ctx, pattern)
-                if re.match(f"^(?:{expansion.glob_to_regex(text)})$", word, re.DOTALL):
-                    matched = True
-                    break
-            if matched:
-                status = await self.body(item.body)
-                if item.terminator == ";;":
-                    break
-            falls = matched and item.terminator == ";&"
-        return status
-
-    async def _subshell(self, node: Any) -> int:
-        return await self.fork().process(ast.GroupNode(body=node.body))
-
-    async def _group(self, node: Any) -> int:
-        return await self.body(node.body)
-
-    async def _conditional(self, node: Any) -> int:
-        try:
-            return 0 if await conditionals.evaluate_conditional(self.ctx, node.expression) else 1
-        except ValueError as error:
-            self.complain(f"conditional: {error}")
-            return 2
-
-    async def _arithmetic_value(self, node: Any) -> int:
-        return 1 if node is None else await expansion.evaluate_arithmetic(self.ctx, node.expression)
-
-    async def _arithmetic(self, node: Any) -> int:
-        try:
-            return 0 if await self._arithmetic_value(node.expression) else 1
-        except (ValueError, ZeroDivisionError) as error:
-            self.complain(f"((: {error}")
-            return 1
-
 
 def _text(node: Any) -> str:
     """A command line for `jobs`, as far as it is plain words."""
@@ -642,17 +529,3 @@ def _text(node: Any) -> str:
     words = [command.name, *command.args] if command.type == "SimpleCommand" and command.name else []
     parts = ["".join(str(getattr(part, "value", "")) for part in word.parts) for word in words]
     return " ".join(parts) or "(...)"
-
-
-COMPOUND: dict[str, Any] = {
-    "If": Shell._if,
-    "For": Shell._for,
-    "CStyleFor": Shell._c_style_for,
-    "While": Shell._while,
-    "Until": Shell._while,
-    "Case": Shell._case,
-    "Subshell": Shell._subshell,
-    "Group": Shell._group,
-    "ConditionalCommand": Shell._conditional,
-    "ArithmeticCommand": Shell._arithmetic,
-}

@@ -2,7 +2,7 @@
 
 just-bash's own package imports its network module, and with it aiohttp and asyncio (0.2 s and 15 MB), for a `curl` that
 would open real sockets.  Nothing of that may run here.  So its submodules are loaded under a package object whose
-`__init__` was not executed.  What must not be reached of it (a loop of asyncio in array subscripts) is closed here too.
+`__init__` was not executed.  What it gets wrong, and what must not be reached of it, is put right by `corrections`.
 
 Import this module only when a shell is really needed: it costs some 60 ms.
 """
@@ -10,10 +10,8 @@ Import this module only when a shell is really needed: it costs some 60 ms.
 from __future__ import annotations
 
 import importlib.util
-import re
 import sys
 import types
-from typing import Any
 
 
 def _load() -> None:
@@ -39,35 +37,12 @@ from just_bash.interpreter.builtins import BUILTINS, alias  # noqa: E402
 from just_bash.parser import parser  # noqa: E402
 from just_bash.types import CommandContext, ExecResult, ExecutionLimits, FsStat  # noqa: E402
 
+from kubesim.shell import corrections  # noqa: E402
+
+corrections.apply(expansion, parser.Parser, errors)
+
 # The kept code counts rounds of its own tools (awk, sed) and of nested calls; loops of the shell are ours.
 LIMITS = ExecutionLimits(max_awk_iterations=100_000, max_sed_iterations=100_000)
-
-_expand_subscript = expansion._expand_subscript_vars
-
-
-def _subscript(ctx: Any, subscript: str) -> str:
-    if re.search(r"\$\((?!\()|`", subscript):
-        raise errors.BadSubstitutionError(
-            "command substitution in an array subscript",
-            stderr="bash: not simulated: command substitution in an array subscript; put it into a variable first\n",
-        )
-    return _expand_subscript(ctx, subscript)
-
-
-expansion._expand_subscript_vars = _subscript
-
-_get_variable = expansion.get_variable
-
-
-def _variable(ctx: Any, name: str, check_nounset: bool = True) -> str:
-    """bash's variables of time, by the world's clock: `ctx.state.clock` is set by our interpreter."""
-    if name in ("SECONDS", "EPOCHSECONDS", "EPOCHREALTIME"):
-        now, born = ctx.state.clock()
-        return {"SECONDS": f"{now - born:.0f}", "EPOCHSECONDS": f"{now:.0f}", "EPOCHREALTIME": f"{now:.6f}"}[name]
-    return _get_variable(ctx, name, check_nounset)
-
-
-expansion.get_variable = _variable
 
 __all__ = [
     "BUILTINS",

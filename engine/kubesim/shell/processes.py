@@ -52,19 +52,19 @@ def where(machine: Machine, name: str) -> str:
 
 async def run(ctx: Context, shell: Shell | None = None) -> int:
     """Run the command line of the context to its exit status.  Errors are said in the shell's words, as bash does."""
-    who = shell.name if shell is not None else "bash"
+    prefix = shell.prefix if shell is not None else ""
     name = ctx.name if "/" not in ctx.name or ctx.name.startswith("/") else ctx.path(ctx.name)
     try:
         path = where(ctx.machine, name)
     except NotFound:
-        missing = "No such file or directory" if "/" in ctx.name else commands.not_found(ctx.machine, who)
-        ctx.complain(f"{who}: {commands.line(ctx.machine, who)}{ctx.name}: {missing}")
+        missing = shell.not_found if shell is not None else "command not found"
+        ctx.complain(f"{prefix}{ctx.name}: {'No such file or directory' if '/' in ctx.name else missing}")
         return 127
     except NotExecutable:
-        ctx.complain(f"{who}: {ctx.name}: Permission denied")
+        ctx.complain(f"{prefix}{ctx.name}: Permission denied")
         return 126
     except IsADirectoryError:
-        ctx.complain(f"{who}: {ctx.name}: Is a directory")
+        ctx.complain(f"{prefix}{ctx.name}: Is a directory")
         return 126
     return await start(ctx, path)
 

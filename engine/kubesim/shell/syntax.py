@@ -88,7 +88,7 @@ def _unclosed(text: str) -> str:
             continue
         if inside and char == CLOSING[inside]:
             stack.pop()
-        elif char in "\"`" or (char == "'" and inside != '"'):
+        elif char in '"`' or (char == "'" and inside != '"'):
             stack.append(char)
         elif text.startswith(("$(", "${"), at):
             stack.append(text[at + 1])

@@ -55,7 +55,9 @@ class Terminal:
 
             machine = self.machine
             fds: dict[int, Input | Output] = {0: Null(), 1: self.session.screen, 2: self.session.errors}
-            self._shell = interpreter.Shell(machine, self.session, environment(machine), machine.cwd, fds)
+            self._shell = interpreter.Shell(
+                machine, self.session, environment(machine), machine.cwd, fds, interactive=True
+            )
         return self._shell
 
     async def run(

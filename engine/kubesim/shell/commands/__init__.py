@@ -59,7 +59,7 @@ FILES = {
 
 # Tools of the kept bash that were tried against GNU's and agree.
 KEPT = words("""
-    base64 basename cat chmod column comm cp cut dirname du echo expand expr file fold join jq ln ls md5sum mkdir mv nl od printf
+    base64 basename chmod column comm cp cut dirname du echo expand expr file fold join jq ln ls md5sum mkdir mv nl od printf
     pwd readlink rev rm rmdir sed seq sha1sum sha256sum shuf split stat strings tac tee touch tr tree unexpand uniq wc yq
 """)
 
@@ -108,17 +108,3 @@ def exists(name: str) -> bool:
 def directory(name: str) -> str:
     """Where `which` finds it."""
     return "/usr/local/bin" if name in LOCAL else "/usr/sbin" if name in SBIN else "/usr/bin"
-
-
-def not_found(machine: Machine, who: str) -> str:
-    """A missing command in the words of bash, or of dash and busybox where `sh` is one of them."""
-    return "not found" if who in ("sh", "ash", "dash") and not _bash_is_sh(machine) else "command not found"
-
-
-def line(machine: Machine, who: str) -> str:
-    """dash tells the line: `sh: 1: foo: not found`."""
-    return "1: " if who in ("sh", "dash") and "apt-get" in machine.tools else ""
-
-
-def _bash_is_sh(machine: Machine) -> bool:
-    return "apt-get" not in machine.tools and "bash" in machine.tools

@@ -8,8 +8,16 @@ from kubesim.shell.context import Context, options, reason
 from kubesim.shell.streams import Input, Text, decode, encode
 
 
+def numbered(args: list[str]) -> list[str]:
+    """The old form -20 as -n20, where it is not another option's value."""
+    return [
+        f"-n{arg[1:]}" if re.fullmatch(r"-\d+", arg) and args[index - 1 : index] not in (["-n"], ["-c"]) else arg
+        for index, arg in enumerate(args)
+    ]
+
+
 async def run(ctx: Context) -> int:
-    args = [f"-n{arg[1:]}" if re.fullmatch(r"-\d+", arg) else arg for arg in ctx.args]
+    args = numbered(ctx.args)
     found, names = options(
         args, flags="qv", values="nc", long_flags=("quiet", "verbose"), long_values=("lines", "bytes"), name="head"
     )

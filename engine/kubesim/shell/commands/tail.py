@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
-
+from kubesim.shell.commands.head import numbered
 from kubesim.shell.context import Context, options, reason
 from kubesim.shell.streams import decode, encode
 
 
 async def run(ctx: Context) -> int:
-    args = [f"-n{arg.lstrip('-')}" if re.fullmatch(r"-\d+", arg) else arg for arg in ctx.args]
+    args = numbered(ctx.args)
     found, names = options(
         args,
         flags="fFqv",
