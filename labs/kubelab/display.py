@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from kubelab import figures, rules, words
 from kubelab.checks.marking import Finding, Result
-from kubelab.pictures import figure
+from kubelab.pictures import figure, ways
 from kubelab.stepper import html as stepper_html
-from kubesim.net import dot, render
+from kubelab.stepper import scenes
 from kubesim.net.trace import Hop, Trace, Verdict
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class TraceView:
         return Stepper.of(self.trace, self.title)
 
     def __str__(self) -> str:
-        return f"{render.text(self.trace)}\n{self.explain()}"
+        return listing(self.trace, self.title)
 
     def __repr__(self) -> str:
         return f"<{self.title or 'trace'}: {words.headline(self.trace)}>"
@@ -131,11 +131,22 @@ def ways_figure(traces: Sequence[Trace], title: str) -> Figure:
     title = title or "A packet's way"
     told = words.explain(traces[0]) if len(traces) == 1 else f"{len(traces)} ways, chosen at random."
     return Figure(
-        dot.source(traces),
+        ways.dot(traces),
         title=title,
         description=f"{title}. {told}",
-        text="\n".join(render.text(each) for each in traces),
+        text="\n".join(listing(each, title) for each in traces),
     )
+
+
+def listing(trace: Trace, title: str) -> str:
+    """The scenes as lines, by host, and the trace in words.  (Every rule that was looked at: `kubesim trace`.)"""
+    lines = [f"{title}: {words.headline(trace)}"]
+    told = scenes.of(trace)
+    for scene, before in zip(told, (None, *told), strict=False):
+        if before is None or (before.host, before.way) != (scene.host, scene.way):
+            lines.append(f"  {scene.host}{', on the way back' if scene.way == 'reply' else ''}")
+        lines.append(f"    {scene.title}")
+    return "\n".join([*lines, words.explain(trace)])
 
 
 class Output:

@@ -121,15 +121,21 @@ class Lab:
     # -- looking --------------------------------------------------------------------------------------------
 
     def trace(self, source: str, target: str) -> display.TraceView:
-        """Follow a packet: `lab.trace("pod/client", "http://web")`.  It changes nothing, and the dice fall anew each time."""
+        """Follow a packet: `lab.trace("pod/client", "http://web")`.  It changes nothing, and the dice fall anew each time.
+
+        The cluster comes to rest first, as it does before the map is drawn.
+        """
+        self.port.settle()
         return display.TraceView(self.port.trace(source, target), f"{source} → {target}")
 
     def ways(self, source: str, target: str) -> display.WaysView:
         """Every way that the packet could go, with its probability."""
+        self.port.settle()
         return display.WaysView(self.port.traces(source, target), f"{source} → {target}")
 
     def map(self) -> display.Figure:
         """The cluster now: Services, their EndpointSlices, and pods on nodes."""
+        self.port.settle()
         api = self.port.api_client()
         found = []
         for listed in (

@@ -9,11 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-Object = dict[str, Any]
+from kubelab.pictures.look import FONT, GOOD, QUIET, identifier, quote
 
-# Middle tones that keep a contrast above 3:1 on white and on JupyterLab's dark ground (#111): for lines, never for letters.
-GOOD, BAD, ACCENT, QUIET = "#1f9254", "#d9534f", "#3b7de8", "#808890"
-FONT = "DejaVu Sans,Verdana,Arial,sans-serif"
+Object = dict[str, Any]
 
 
 def dot(services: Sequence[Object], slices: Sequence[Object], pods: Sequence[Object]) -> str:
@@ -26,14 +24,18 @@ def dot(services: Sequence[Object], slices: Sequence[Object], pods: Sequence[Obj
     ]
     for service in services:
         name = _name(service)
-        lines.append(f"  {_id('svc', name)} [label={_quote(_service_label(service))}, penwidth=1.8, style=solid];")
+        lines.append(
+            f"  {identifier('svc', name)} [label={quote(_service_label(service))}, penwidth=1.8, style=solid];"
+        )
     by_address = {each: pod for pod in pods for each in _addresses(pod)}
     for each in slices:
         lines += _slice(each, services, by_address)
     for service in services:
         if service["spec"].get("selector") and not _slices_of(service, slices):
-            lines.append(f'  {_id("none", _name(service))} [shape=plaintext, label="no EndpointSlice"];')
-            lines.append(f"  {_id('svc', _name(service))} -> {_id('none', _name(service))} [style=dotted];")
+            lines.append(f'  {identifier("none", _name(service))} [shape=plaintext, label="no EndpointSlice"];')
+            lines.append(
+                f"  {identifier('svc', _name(service))} -> {identifier('none', _name(service))} [style=dotted];"
+            )
     lines += _nodes(pods)
     return "\n".join([*lines, "}"]) + "\n"
 
@@ -61,16 +63,18 @@ def _slice(each: Object, services: Sequence[Object], by_address: dict[str, Objec
     ports = ", ".join(str(port.get("port", "any")) for port in each.get("ports") or []) or "no ports"
     endpoints = _endpoints(each)
     label = f"EndpointSlice\n{name}\n" + (f"port {ports}" if endpoints else "no endpoints")
-    lines = [f"  {_id('slice', name)} [label={_quote(label)}];"]
+    lines = [f"  {identifier('slice', name)} [label={quote(label)}];"]
     if service is not None:
-        lines.append(f"  {_id('svc', owner)} -> {_id('slice', name)} [label={_quote(_selector(service))}];")
+        lines.append(
+            f"  {identifier('svc', owner)} -> {identifier('slice', name)} [label={quote(_selector(service))}];"
+        )
     for address, ready in endpoints:
         pod = by_address.get(address)
-        to = _id("pod", _name(pod)) if pod is not None else _id("ip", address)
+        to = identifier("pod", _name(pod)) if pod is not None else identifier("ip", address)
         if pod is None:
-            lines.append(f"  {to} [label={_quote(address)}];")
+            lines.append(f"  {to} [label={quote(address)}];")
         look = f'color="{GOOD}", penwidth=1.8' if ready else f'color="{QUIET}", style=dashed, label="not ready"'
-        lines.append(f"  {_id('slice', name)} -> {to} [{look}];")
+        lines.append(f"  {identifier('slice', name)} -> {to} [{look}];")
     return lines
 
 
@@ -80,15 +84,15 @@ def _nodes(pods: Sequence[Object]) -> list[str]:
         nodes.setdefault(pod["spec"].get("nodeName", ""), []).append(pod)
     lines = []
     for node in sorted(nodes):
-        lines.append(f"  subgraph {_id('cluster', node or 'none')} {{")
-        where = _quote(f"node {node}" if node else "not on a node yet")
+        lines.append(f"  subgraph {identifier('cluster', node or 'none')} {{")
+        where = quote(f"node {node}" if node else "not on a node yet")
         lines.append(f'    label={where}; labeljust=l; style=solid; color="{QUIET}"; margin=10;')
         for pod in sorted(nodes[node], key=_name):
             address = next(iter(_addresses(pod)), "no address yet")
             ready = "ready" if _ready(pod) else f"{pod.get('status', {}).get('phase', 'Pending')}, not ready"
             label = f"{_name(pod)}\n{address}\n{_labels(pod)}\n{ready}"
             look = "rounded" if _ready(pod) else "rounded,dashed"
-            lines.append(f'    {_id("pod", _name(pod))} [label={_quote(label)}, style="{look}"];')
+            lines.append(f'    {identifier("pod", _name(pod))} [label={quote(label)}, style="{look}"];')
         lines.append("  }")
     return lines
 
@@ -145,12 +149,3 @@ def _ready(pod: Object) -> bool:
 
 def _name(obj: Object) -> str:
     return str(obj["metadata"]["name"])
-
-
-def _id(kind: str, name: str) -> str:
-    # Graphviz escapes `-` and `.` in the SVG's ids: keep to letters, digits and `_`.
-    return kind + "_" + "".join(character if character.isalnum() else f"_{ord(character):x}_" for character in name)
-
-
-def _quote(value: str) -> str:
-    return '"' + value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'

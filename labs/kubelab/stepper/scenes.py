@@ -190,7 +190,7 @@ class _Teller:
 
     def _end(self, ending: Trace, packet: Packet) -> None:
         """Close with the verdict: on the rule's own scene if a rule made the end, else on one more."""
-        felt = _sentence(words.FELT.get(ending.verdict, ""))
+        felt = _sentence(words.felt_as(ending))
         if self.scenes and self.scenes[-1].kind is Kind.RULE:
             last = self.scenes[-1]
             self.scenes[-1] = replace(last, verdict=ending.verdict, text=f"{last.text} {felt}".strip())
