@@ -101,6 +101,13 @@ class Session:
         except (IndexError, ValueError):
             return 0
 
+    def minor_if_known(self) -> int:
+        """`minor`, without asking a server that may not be there; 0 then."""
+        try:
+            return self.minor
+        except fail.Failed:
+            return 0
+
     def age(self, timestamp: str | None) -> str:
         """How long ago, as tables and descriptions say it."""
         from kubesim import ids

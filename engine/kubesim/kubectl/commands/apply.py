@@ -227,6 +227,18 @@ def _patching(info: builder.Info, patch: Object, error: fail.StatusError) -> fai
     return fail.when(f"applying patch:\n{text}\nto:\n{_describe(info)}\nfor:", info.source, inner)
 
 
+def patched(
+    of: session.Session, info: builder.Info, wanted: Object, current: Object, query: list[tuple[str, str]]
+) -> Object:
+    """The object after the patch that apply would send; as it is where there is nothing to change."""
+    last = objects.annotations(current).get(LAST_APPLIED)
+    patch, kind = _patch(info, json.loads(last) if last else {}, wanted, current)
+    if not patch:
+        return current
+    path = info.mapping.path(info.namespace, info.name)
+    return of.rest.ask("PATCH", path, body=patch, query=query, content_type=rest.PATCH_TYPES[kind])
+
+
 # -- server-side --------------------------------------------------------------------------------------------------
 
 

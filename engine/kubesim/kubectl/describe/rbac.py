@@ -18,7 +18,7 @@ def role(page: Page, obj: Object) -> None:
     page.line(1, "Resources\tNon-Resource URLs\tResource Names\tVerbs")
     page.line(1, "---------\t-----------------\t--------------\t-----")
     for each in compact(obj.get("rules") or []):
-        what = _combined(each["resources"], each["apiGroups"])
+        what = combined(each["resources"], each["apiGroups"])
         page.line(1, f"{what}\t{_go(each['nonResourceURLs'])}\t{_go(each['resourceNames'])}\t{_go(each['verbs'])}")
 
 
@@ -26,7 +26,7 @@ def _go(words: list[str]) -> str:
     return f"[{' '.join(words)}]"
 
 
-def _combined(resources: list[str], groups: list[str]) -> str:
+def combined(resources: list[str], groups: list[str]) -> str:
     """ "deployments.apps", "pods", "deployments.apps/status" (describe.CombineResourceGroup)."""
     if not resources:
         return ""
