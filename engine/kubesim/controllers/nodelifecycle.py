@@ -135,7 +135,9 @@ class NodeLifecycleController(Controller):
         if taints != matching.taints(node):
             node = self.client.patch("nodes", key, "", {"spec": {"taints": taints or None}})
         self._evict(node)
-        if (pods.condition(node, "Ready") or {}).get("status") != "True":
+        ready = pods.condition(node, "Ready")
+        # A node that has never reported anything is not known to be bad.
+        if ready is not None and ready["status"] != "True":
             self._mark_pods(node)
 
     def _unknown(self, node: Object) -> Object:
