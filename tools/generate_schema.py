@@ -34,8 +34,30 @@ LEAVES = {"Time": "Time", "MicroTime": "MicroTime", "Quantity": "Quantity", "Int
 OPAQUE = {"RawExtension", "FieldsV1", "Patch", "JSON", "JSONSchemaPropsOrBool", "JSONSchemaPropsOrArray"}
 
 # Go pointers to scalars: their zero is kept, any other optional zero is dropped (`omitempty`).  By field name, or Type.field.
-POINTERS = set(
-    ["optional", "automountServiceAccountToken", "immutable", "enableServiceLinks", "shareProcessNamespace", "setHostnameAsFQDN", "hostUsers", "allowPrivilegeEscalation", "privileged", "runAsNonRoot", "readOnlyRootFilesystem", "hostProcess", "controller", "blockOwnerDeletion", "EndpointConditions.ready", "serving", "EndpointConditions.terminating", "started", "allocateLoadBalancerNodePorts", "suspend", "manualSelector", "allowVolumeExpansion", "attachRequired", "podInfoOnMount", "storageCapacity", "requiresRepublish", "orphanDependents", "DeploymentSpec.replicas", "ReplicaSetSpec.replicas", "StatefulSetSpec.replicas", "ReplicationControllerSpec.replicas", "revisionHistoryLimit", "progressDeadlineSeconds", "terminationGracePeriodSeconds", "activeDeadlineSeconds", "runAsUser", "runAsGroup", "fsGroup", "tolerationSeconds", "ClientIPConfig.timeoutSeconds", "defaultMode", "mode", "expirationSeconds", "PodSpec.priority", "EndpointPort.port", "collisionCount", "terminatingReplicas", "backoffLimit", "backoffLimitPerIndex", "completions", "parallelism", "maxFailedIndexes", "ttlSecondsAfterFinished", "startingDeadlineSeconds", "successfulJobsHistoryLimit", "failedJobsHistoryLimit", "minReplicas", "deletionGracePeriodSeconds", "remainingItemCount", "gracePeriodSeconds", "leaseDurationSeconds", "leaseTransitions", "partition", "JobStatus.ready", "JobStatus.terminating", "minDomains", "percentage", "endPort", "averageUtilization", "currentCPUUtilizationPercentage", "targetCPUUtilizationPercentage", "storageClassName", "ingressClassName", "loadBalancerClass", "trafficDistribution", "internalTrafficPolicy", "appProtocol", "Endpoint.hostname", "Endpoint.nodeName", "EndpointAddress.nodeName", "Endpoint.zone", "EndpointPort.name", "EndpointPort.protocol", "runtimeClassName", "preemptionPolicy", "ipFamilyPolicy", "volumeMode", "holderIdentity", "NetworkPolicyPort.protocol", "pathType", "recursiveReadOnly", "mountPropagation", "resourceClaimName", "preferredHolder", "strategy", "sideEffects", "failurePolicy", "matchPolicy", "timeoutSeconds.Webhook", "insecureSkipTLSVerify.APIServiceSpec", "path.ServiceReference"]
+POINTERS = frozenset(
+    re.findall(
+        r"\S+",
+        """
+    optional automountServiceAccountToken immutable enableServiceLinks shareProcessNamespace setHostnameAsFQDN
+    hostUsers allowPrivilegeEscalation privileged runAsNonRoot readOnlyRootFilesystem hostProcess controller
+    blockOwnerDeletion EndpointConditions.ready serving EndpointConditions.terminating started
+    allocateLoadBalancerNodePorts suspend manualSelector allowVolumeExpansion attachRequired podInfoOnMount
+    storageCapacity requiresRepublish orphanDependents DeploymentSpec.replicas ReplicaSetSpec.replicas
+    StatefulSetSpec.replicas ReplicationControllerSpec.replicas revisionHistoryLimit progressDeadlineSeconds
+    terminationGracePeriodSeconds activeDeadlineSeconds runAsUser runAsGroup fsGroup tolerationSeconds
+    ClientIPConfig.timeoutSeconds defaultMode mode expirationSeconds PodSpec.priority EndpointPort.port collisionCount
+    terminatingReplicas backoffLimit backoffLimitPerIndex completions parallelism maxFailedIndexes
+    ttlSecondsAfterFinished startingDeadlineSeconds successfulJobsHistoryLimit failedJobsHistoryLimit minReplicas
+    deletionGracePeriodSeconds remainingItemCount gracePeriodSeconds leaseDurationSeconds leaseTransitions partition
+    JobStatus.ready JobStatus.terminating minDomains percentage endPort averageUtilization
+    currentCPUUtilizationPercentage targetCPUUtilizationPercentage storageClassName ingressClassName loadBalancerClass
+    trafficDistribution internalTrafficPolicy appProtocol Endpoint.hostname Endpoint.nodeName EndpointAddress.nodeName
+    Endpoint.zone EndpointPort.name EndpointPort.protocol runtimeClassName preemptionPolicy ipFamilyPolicy volumeMode
+    holderIdentity NetworkPolicyPort.protocol pathType recursiveReadOnly mountPropagation resourceClaimName
+    preferredHolder strategy sideEffects failurePolicy matchPolicy timeoutSeconds.Webhook
+    insecureSkipTLSVerify.APIServiceSpec path.ServiceReference
+    """,
+    )
 )
 CORE_ENDPOINT_PORT = "core.v1.EndpointPort"  # its fields are no pointers, unlike discovery's
 # Lists that Go writes as null when they are nil.
@@ -45,6 +67,30 @@ NULL_LISTS = {
     "rbac.v1.Role.rules",
     "rbac.v1.ClusterRole.rules",
 }
+# Times by value (metav1.Time, not a pointer): Go writes them as null when they are zero.
+TIMES = frozenset(
+    f"{type_name}.{field}"
+    for type_name, fields in {
+        "core.v1.PodCondition": ("lastProbeTime", "lastTransitionTime"),
+        "core.v1.NodeCondition": ("lastHeartbeatTime", "lastTransitionTime"),
+        "core.v1.NamespaceCondition": ("lastTransitionTime",),
+        "core.v1.PersistentVolumeClaimCondition": ("lastProbeTime", "lastTransitionTime"),
+        "core.v1.ReplicationControllerCondition": ("lastTransitionTime",),
+        "core.v1.Event": ("firstTimestamp", "lastTimestamp", "eventTime"),
+        "core.v1.EventSeries": ("lastObservedTime",),
+        "core.v1.ContainerStateRunning": ("startedAt",),
+        "core.v1.ContainerStateTerminated": ("startedAt", "finishedAt"),
+        "apps.v1.DeploymentCondition": ("lastUpdateTime", "lastTransitionTime"),
+        "apps.v1.ReplicaSetCondition": ("lastTransitionTime",),
+        "apps.v1.DaemonSetCondition": ("lastTransitionTime",),
+        "apps.v1.StatefulSetCondition": ("lastTransitionTime",),
+        "batch.v1.JobCondition": ("lastProbeTime", "lastTransitionTime"),
+        "meta.v1.Condition": ("lastTransitionTime",),
+        "events.v1.Event": ("eventTime", "deprecatedFirstTimestamp", "deprecatedLastTimestamp"),
+        "authentication.v1.TokenRequestStatus": ("expirationTimestamp",),
+    }.items()
+    for field in fields
+)
 # Facts that the client's models lack: "type.field": flags as in the output.
 EXTRA = {
     "batch.v1.JobStatus.conditions": "list=atomic strategy=merge key=type",
@@ -67,12 +113,15 @@ EXTRA = {
 ATOMIC_STRUCTS = {"rbac.v1.RoleRef", "rbac.v1.Subject"}
 # Structs by value: Go writes them even when empty.
 VALUES = {
-    "metadata", "batch.v1.JobSpec.template", "batch.v1.CronJobSpec.jobTemplate", "batch.v1.CronJob.spec", "batch.v1.CronJob.status",
-    "batch.v1.Job.spec", "batch.v1.Job.status", "batch.v1.JobTemplateSpec.spec", "policy.v1.PodDisruptionBudget.spec",
+    "metadata", "batch.v1.JobSpec.template", "batch.v1.CronJobSpec.jobTemplate", "batch.v1.CronJob.spec",
+    "batch.v1.CronJob.status",
+    "batch.v1.Job.spec",
+    "batch.v1.Job.status", "batch.v1.JobTemplateSpec.spec", "policy.v1.PodDisruptionBudget.spec",
     "policy.v1.PodDisruptionBudget.status", "autoscaling.v1.Scale.spec", "autoscaling.v1.Scale.status",
     "autoscaling.v1.HorizontalPodAutoscaler.spec", "autoscaling.v1.HorizontalPodAutoscaler.status",
     "autoscaling.v2.HorizontalPodAutoscaler.spec", "autoscaling.v2.HorizontalPodAutoscaler.status",
-    "coordination.v1.Lease.spec", "authorization.v1.SelfSubjectAccessReview.spec", "authorization.v1.SelfSubjectAccessReview.status",
+    "coordination.v1.Lease.spec", "authorization.v1.SelfSubjectAccessReview.spec",
+    "authorization.v1.SelfSubjectAccessReview.status",
     "authorization.v1.SubjectAccessReview.spec", "authorization.v1.SubjectAccessReview.status",
     "authorization.v1.LocalSubjectAccessReview.spec", "authorization.v1.LocalSubjectAccessReview.status",
     "authorization.v1.SelfSubjectRulesReview.spec", "authorization.v1.SelfSubjectRulesReview.status",
@@ -81,7 +130,10 @@ VALUES = {
     "apiregistration.v1.APIService.status", "apiextensions.v1.CustomResourceDefinition.spec",
     "apiextensions.v1.CustomResourceDefinition.status", "apiextensions.v1.CustomResourceDefinitionSpec.names",
     "apiextensions.v1.CustomResourceDefinitionStatus.acceptedNames", "certificates.v1.CertificateSigningRequest.spec",
-    "certificates.v1.CertificateSigningRequest.status",
+    "certificates.v1.CertificateSigningRequest.status", "rbac.v1.RoleBinding.roleRef", "rbac.v1.ClusterRoleBinding.roleRef",
+    "policy.v1.PodDisruptionBudgetStatus.currentHealthy", "policy.v1.PodDisruptionBudgetStatus.desiredHealthy",
+    "policy.v1.PodDisruptionBudgetStatus.disruptionsAllowed", "policy.v1.PodDisruptionBudgetStatus.expectedPods",
+    "apiextensions.v1.CustomResourceDefinitionNames.plural", "autoscaling.v2.HorizontalPodAutoscalerSpec.scaleTargetRef",
 }  # fmt: skip
 # The client's class names, where they are not Version + Kind: prefix -> group.
 PREFIXES = {
@@ -120,7 +172,7 @@ def pointer(type_name: str, field: str) -> bool:
 
 def flags(type_name: str, field: str, kind: str, required: bool, always: bool) -> list[str]:
     found = ["required"] if required else []
-    if always or f"{type_name}.{field}" in NULL_LISTS:
+    if always or f"{type_name}.{field}" in NULL_LISTS | TIMES or kind.startswith("[]") and required:
         found.append("always")
     elif kind in ("string", "int32", "int64", "bool", "float64", "bytes") and not pointer(type_name, field):
         found.append("omitzero")

@@ -17,7 +17,9 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 from kubesim import http
+from kubesim.apiserver import wire
 from kubesim.apiserver.server import ApiServer
+from kubesim.errors import ApiError
 from kubesim.store.store import Store
 from kubesim.world import World
 
@@ -80,9 +82,8 @@ class Client:
 
     def send(self, method: str, path: str, body: Any = None, headers: Any = None, timeout: int = 60) -> Any:
         if (headers or {}).get("Authorization") == "Bearer wrong" or headers and headers.get("Authorization", "") is None:
-            from kubesim.fronts import asgi
-
-            answer = asgi.unauthorized()
+            # Who asks is the front's business.
+            answer = wire.error(ApiError(401, "Unauthorized", "Unauthorized"))
         else:
             answer = self.ask(method, path, body, headers)
         found: dict[str, list[str]] = collections.defaultdict(list)

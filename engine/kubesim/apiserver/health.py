@@ -10,14 +10,26 @@ from kubesim.apiserver import wire
 if TYPE_CHECKING:
     from kubesim.apiserver.server import ApiServer
 
-# In the order in which they are reported; those of `readyz` alone are marked.
+# In the order in which they are reported; a star marks those of `readyz` alone, `!` those that it has not.
 CHECKS = (
-    "ping", "log", "etcd", "etcd-readiness*", "informer-sync*", "poststarthook/start-apiserver-admission-initializer",
-    "poststarthook/generic-apiserver-start-informers", "poststarthook/start-system-namespaces-controller",
-    "poststarthook/start-service-ip-repair-controllers", "poststarthook/rbac/bootstrap-roles",
-    "poststarthook/scheduling/bootstrap-system-priority-classes", "poststarthook/bootstrap-controller",
-    "poststarthook/start-kubernetes-service-cidr-controller", "poststarthook/apiservice-registration-controller",
-    "poststarthook/apiservice-discovery-controller", "autoregister-completion", "poststarthook/apiservice-openapi-controller",
+    "ping", "log", "!loopback-serving-certificate", "!etcd", "informer-sync*",
+    "poststarthook/start-apiserver-admission-initializer", "poststarthook/generic-apiserver-start-informers",
+    "poststarthook/priority-and-fairness-config-consumer", "poststarthook/priority-and-fairness-filter",
+    "poststarthook/storage-object-count-tracker-hook", "poststarthook/start-apiextensions-informers",
+    "poststarthook/start-apiextensions-controllers", "poststarthook/crd-informer-synced",
+    "poststarthook/start-system-namespaces-controller", "poststarthook/peer-endpoint-reconciler-controller",
+    "poststarthook/start-cluster-authentication-info-controller",
+    "poststarthook/start-kube-apiserver-identity-lease-controller",
+    "poststarthook/start-kube-apiserver-identity-lease-garbage-collector", "poststarthook/storage-readiness",
+    "poststarthook/start-legacy-token-tracking-controller", "poststarthook/start-service-ip-repair-controllers",
+    "poststarthook/rbac/bootstrap-roles", "poststarthook/scheduling/bootstrap-system-priority-classes",
+    "poststarthook/priority-and-fairness-config-producer", "poststarthook/bootstrap-controller",
+    "poststarthook/start-kubernetes-service-cidr-controller", "poststarthook/start-kube-aggregator-informers",
+    "poststarthook/apiservice-status-local-available-controller",
+    "poststarthook/apiservice-status-remote-available-controller",
+    "poststarthook/apiservice-registration-controller", "poststarthook/apiservice-wait-for-first-sync",
+    "poststarthook/apiservice-discovery-controller", "poststarthook/kube-apiserver-autoregistration",
+    "autoregister-completion", "poststarthook/apiservice-openapi-controller",
     "poststarthook/apiservice-openapiv3-controller", "shutdown*",
 )  # fmt: skip
 PATHS = ("/healthz", "/livez", "/readyz")
@@ -41,7 +53,7 @@ def answer(server: ApiServer, request: http.Request) -> http.Response | None:
 
 def _names(prefix: str) -> list[str]:
     ready = prefix == "/readyz"
-    return [each.rstrip("*") for each in CHECKS if ready or not each.endswith("*")]
+    return [each.strip("*!") for each in CHECKS if not each.startswith("!" if ready else "*") and (ready or each[-1] != "*")]
 
 
 def _checks(prefix: str, request: http.Request) -> http.Response:
@@ -84,7 +96,8 @@ def index(server: ApiServer) -> list[str]:
     for prefix in PATHS:
         paths.append(prefix)
         paths += [f"{prefix}/{name}" for name in _names(prefix)]
-    return sorted([*paths, "/openapi/v2", "/openapi/v3", "/openapi/v3/", "/version"])
+    debugging = ("/flagz", "/metrics", "/metrics/slis", "/openid/v1/jwks", "/statusz")
+    return sorted([*paths, *debugging, "/openapi/v2", "/openapi/v3", "/openapi/v3/", "/version"])
 
 
 def _openid(server: ApiServer) -> http.Response:

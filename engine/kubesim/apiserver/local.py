@@ -26,7 +26,7 @@ def manager_of(user: str) -> str:
     parts = user.split(":")
     if parts[:2] == ["system", "node"]:
         return "kubelet"
-    if parts[:3] == ["system", "serviceaccount", "kube-system"] and user.endswith(CONTROLLERS):
+    if user.endswith(CONTROLLERS):
         return "kube-controller-manager"
     return parts[-1]
 

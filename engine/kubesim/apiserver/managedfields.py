@@ -33,6 +33,10 @@ _STRIPPED = {
 }  # fmt: skip
 
 
+_BARE = {"kind", "apiVersion", "metadata"}
+_BARE_METADATA = {"name", "namespace", "uid", "creationTimestamp", "resourceVersion"}
+
+
 @dataclass(frozen=True, slots=True)
 class Step:
     """One write: the object before (None: there was none) and after, and who made it."""
@@ -83,6 +87,8 @@ def created(registry: Registry, call: Call, obj: Object) -> Any:
         return None
     if call.applied is not None:
         return applied([], call, ids.timestamp(registry.world.now))
+    if obj.keys() <= _BARE and obj["metadata"].keys() <= _BARE_METADATA:
+        return None
     from kubesim.machinery import objects
 
     return Lazy(None, _step(registry, call, None, objects.copy(obj)))
@@ -98,7 +104,8 @@ def updated(registry: Registry, call: Call, new: Object, old: Object, submitted:
         return []
     if call.applied is not None:
         return applied(resolved(before), call, ids.timestamp(registry.world.now))
-    if new == old:
+    if new == old or call.subresource == "binding":
+        # BindingREST writes past the field manager.
         return before
     lazy = Lazy(before, _step(registry, call, old, _frozen(new)))
     if lazy.length > LONGEST:
@@ -123,12 +130,12 @@ def _timeless(entries: Entries) -> Entries:
 
 
 def _step(registry: Registry, call: Call, before: Object | None, after: Object) -> Step:
-    subresource = call.subresource if call.subresource in ("status", "scale", "binding", "ephemeralcontainers", "resize") else ""
+    tracked = ("status", "scale", "ephemeralcontainers", "resize")
     return Step(
         type_name=call.resource.type(call.version),
         manager=call.manager,
         api_version=call.resource.group_version(call.version),
-        subresource="" if subresource == "binding" else subresource,
+        subresource=call.subresource if call.subresource in tracked else "",
         time=ids.timestamp(registry.world.now),
         before=before,
         after=after,
@@ -151,7 +158,7 @@ def _counts(path: fieldsets.Path, step: Step) -> bool:
     if path in _STRIPPED or path[:2] == ("f:metadata", "f:managedFields") or not path:
         return False
     if step.subresource == "status":
-        return path[0] == "f:status" or path[0] == "f:metadata" and step.type_name == "core.v1.Pod" and len(path) > 2
+        return path[0] != "f:spec"
     if step.subresource == "scale":
         return path == ("f:spec", "f:replicas")
     return path[0] != "f:status" or step.keeps_status
@@ -175,15 +182,17 @@ def _owned(entries: Entries, step: Step, mine: fieldsets.Paths, gone: fieldsets.
         if kept == paths:
             out.append(entry)
         elif kept:
-            time = step.time if same else entry["time"]
-            out.append({**entry, "time": time, "fieldsV1": fieldsets.encode(kept)})
+            changed_entry = {**entry, "fieldsV1": fieldsets.encode(kept)}
+            if same and "time" in entry:
+                changed_entry["time"] = step.time
+            out.append(changed_entry)
     if mine and not found:
         out.append(_entry(step.manager, UPDATE, step.api_version, step.time, mine, step.subresource))
     return sort(out)
 
 
 def _entry(manager: str, operation: str, version: str, time: str, paths: fieldsets.Paths, subresource: str) -> Object:
-    entry = {
+    entry: Object = {
         "manager": manager,
         "operation": operation,
         "apiVersion": version,
@@ -191,6 +200,9 @@ def _entry(manager: str, operation: str, version: str, time: str, paths: fieldse
         "fieldsType": "FieldsV1",
         "fieldsV1": fieldsets.encode(paths),
     }
+    if subresource == "scale":
+        # ScaleHandler writes no time.
+        del entry["time"]
     if subresource:
         entry["subresource"] = subresource
     return entry
@@ -199,7 +211,7 @@ def _entry(manager: str, operation: str, version: str, time: str, paths: fieldse
 def sort(entries: Entries) -> Entries:
     """sortEncodedManagedFields."""
     return sorted(
-        entries, key=lambda e: (e["operation"], e["time"], e["manager"], e["apiVersion"], e.get("subresource", ""))
+        entries, key=lambda e: (e["operation"], e.get("time", ""), e["manager"], e["apiVersion"], e.get("subresource", ""))
     )
 
 

@@ -280,6 +280,9 @@ class Registry:
         elif not finalizers and self._may_go(old):
             if call.dry_run:
                 return old, True
+            if pending:
+                # What was marked goes with no grace left (updateForGracefulDeletionAndFinalizers).
+                old = {**old, "metadata": {**metadata, "deletionGracePeriodSeconds": 0}}
             return self._remove(call, strategy, old), True
         marked = {
             **metadata,
@@ -322,7 +325,8 @@ class Registry:
         metadata = obj["metadata"]
         last = self.store.delete(call.resource.name, metadata.get("namespace", ""), metadata["name"])
         strategy.deleted(call, last)
-        return last
+        # As it was answered: with what this very request changed, at the version of its end.
+        return {**obj, "metadata": {**metadata, "resourceVersion": last["metadata"]["resourceVersion"]}}
 
     # -- many -----------------------------------------------------------------------------------------------
 

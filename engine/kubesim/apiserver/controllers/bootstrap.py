@@ -118,6 +118,8 @@ class Bootstrap:
                 "ports": [{"name": "https", "protocol": "TCP", "port": 443, "targetPort": self._settings.port}],
                 "clusterIP": self._settings.api_address,
                 "type": "ClusterIP",
+                "sessionAffinity": "None",
+                **({"ipFamilyPolicy": "SingleStack"} if self._settings.minor >= 20 else {}),
             },
         }
 

@@ -73,14 +73,9 @@ class Strategy:
                 new.pop("status", None)
 
     def prepare_status(self, call: Call, new: Object, old: Object) -> None:
-        """An update of the `status` subresource: only that is taken over."""
+        """An update of the `status` subresource: the spec stays; the metadata mostly may change along."""
         if "spec" in old:
             new["spec"] = old["spec"]
-        for field in ("labels", "annotations", "finalizers", "ownerReferences"):
-            if field in old["metadata"]:
-                new["metadata"][field] = old["metadata"][field]
-            else:
-                new["metadata"].pop(field, None)
 
     def counts(self, new: Object, old: Object) -> bool:
         """Is this a change that the generation counts?"""

@@ -130,12 +130,11 @@ class Pod(base.Strategy):
         return rules.pod_update(new, old)
 
     def prepare_status(self, call: Call, new: Object, old: Object) -> None:
-        labels, annotations = new["metadata"].get("labels"), new["metadata"].get("annotations")
         super().prepare_status(call, new, old)
-        # A pod's labels and annotations may be set along with its status.
-        for field, value in (("labels", labels), ("annotations", annotations)):
-            if value is not None:
-                new["metadata"][field] = value
+        # A kubelet must not drop what the garbage collector goes by.
+        new["metadata"].pop("ownerReferences", None)
+        if "ownerReferences" in old["metadata"]:
+            new["metadata"]["ownerReferences"] = old["metadata"]["ownerReferences"]
         new["status"].setdefault("qosClass", old["status"].get("qosClass", ""))
 
     # -- deleting -------------------------------------------------------------------------------------------
@@ -184,8 +183,6 @@ class Pod(base.Strategy):
                 "lastProbeTime": None,
                 "lastTransitionTime": ids.timestamp(self.registry.world.now),
             }
-            if self.minor >= 33:
-                condition["observedGeneration"] = new["metadata"].get("generation", 1)
             conditions = [each for each in new["status"].get("conditions", ()) if each["type"] != "PodScheduled"]
             new["status"]["conditions"] = [*conditions, condition]
             return new

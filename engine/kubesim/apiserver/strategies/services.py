@@ -83,6 +83,10 @@ class Service(base.Strategy):
     def validate(self, call: Call, obj: Object) -> list[FieldError]:
         return rules.service(obj, self.registry.settings)
 
+    def warnings(self, call: Call, new: Object, old: Object | None) -> None:
+        if new["spec"].get("externalIPs") and self.minor >= 36:
+            call.warn("spec.externalIPs is deprecated and may no longer be implemented in some clusters")
+
     def created(self, call: Call, obj: Object) -> None:
         self._settle_transaction()
         self._write_addresses(call, obj, None)

@@ -80,7 +80,23 @@ class EndpointSlice(base.Strategy):
         return networking.endpoint_slice(new) + networking.endpoint_slice_update(new, old)
 
 
+DEFAULT_CLASS = "ingressclass.kubernetes.io/is-default-class"
+
+
 class Ingress(base.Spec):
+    def admit_create(self, call: Call, obj: Object) -> None:
+        """DefaultIngressClass: of several default classes the newest, then the first by name."""
+        if "ingressClassName" in obj["spec"] or "kubernetes.io/ingress.class" in obj["metadata"].get("annotations", {}):
+            return
+        classes = [
+            each["metadata"]
+            for each in self.registry.store.list("ingressclasses.networking.k8s.io")
+            if each["metadata"].get("annotations", {}).get(DEFAULT_CLASS) == "true"
+        ]
+        if classes:
+            newest = max(each["creationTimestamp"] for each in classes)
+            obj["spec"]["ingressClassName"] = min(e["name"] for e in classes if e["creationTimestamp"] == newest)
+
     def initial_status(self, obj: Object) -> Object:
         return {"loadBalancer": {}}
 

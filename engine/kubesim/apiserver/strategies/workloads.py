@@ -29,6 +29,12 @@ class Deployment(base.Spec):
     def validate_update(self, call: Call, new: Object, old: Object) -> list[FieldError]:
         return rules.deployment(new) + rules.selector_immutable(new, old)
 
+    def prepare_status(self, call: Call, new: Object, old: Object) -> None:
+        super().prepare_status(call, new, old)
+        new["metadata"].pop("labels", None)
+        if "labels" in old["metadata"]:
+            new["metadata"]["labels"] = old["metadata"]["labels"]
+
     def counts(self, new: Object, old: Object) -> bool:
         """A Deployment also counts its annotations."""
         return super().counts(new, old) or new["metadata"].get("annotations") != old["metadata"].get("annotations")
@@ -63,7 +69,26 @@ class StatefulSet(base.Spec):
         return rules.stateful_set_update(new, old)
 
 
+TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
+
+
 class DaemonSet(base.Spec):
+    def prepare_create(self, call: Call, obj: Object) -> None:
+        super().prepare_create(call, obj)
+        self._count_templates(obj, 1)
+
+    def prepare_update(self, call: Call, new: Object, old: Object) -> None:
+        super().prepare_update(call, new, old)
+        before = old["metadata"].get("annotations", {}).get(TEMPLATE_GENERATION, "0")
+        number = int(before) if before.isdecimal() else 0
+        self._count_templates(new, number + (new["spec"]["template"] != old["spec"]["template"]))
+
+    @staticmethod
+    def _count_templates(obj: Object, number: int) -> None:
+        """What extensions/v1beta1 had as spec.templateGeneration is kept in an annotation."""
+        metadata = obj["metadata"]
+        metadata["annotations"] = dict(sorted({**metadata.get("annotations", {}), TEMPLATE_GENERATION: str(number)}.items()))
+
     def initial_status(self, obj: Object) -> Object:
         return {"currentNumberScheduled": 0, "numberMisscheduled": 0, "desiredNumberScheduled": 0, "numberReady": 0}
 
@@ -89,6 +114,8 @@ class Job(base.Spec):
         labels |= {"batch.kubernetes.io/controller-uid": uid, "batch.kubernetes.io/job-name": name}
         obj["spec"]["template"]["metadata"]["labels"] = dict(sorted(labels.items()))
         obj["spec"]["selector"] = {"matchLabels": {"batch.kubernetes.io/controller-uid": uid}}
+        obj["spec"]["manualSelector"] = False
+        obj["metadata"].setdefault("labels", dict(obj["spec"]["template"]["metadata"]["labels"]))
 
     def validate(self, call: Call, obj: Object) -> list[FieldError]:
         return rules.job(obj)

@@ -288,11 +288,13 @@ def _network_policy(obj: Object, now: float) -> Cells:
     return [_name(obj), _selector(obj["spec"].get("podSelector")), age(obj, now)]
 
 
-def _ip_address(obj: Object, now: float) -> Cells:
+def _ip_address(obj: Object, _now: float) -> Cells:
     parent = obj["spec"].get("parentRef") or {}
     group = f".{parent['group']}" if parent.get("group") else ""
     namespace = f"/{parent['namespace']}" if parent.get("namespace") else ""
-    return [_name(obj), f"{parent.get('resource', '')}{group}{namespace}/{parent.get('name', '')}"]
+    shown = f"{parent.get('resource', '')}{group}{namespace}/{parent.get('name', '')}"
+    # Upstream sends an age for which it defines no column.
+    return [_name(obj), shown, age(obj, _now)]
 
 
 def _service_cidr(obj: Object, now: float) -> Cells:
