@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
@@ -20,8 +20,6 @@ from kubesim.fronts import pacing
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-# The user of a request's headers (names in lower case), or None for 401.
-Authenticate = Callable[[Mapping[str, str]], http.User | None]
 
 # etcd takes 1.5 MiB an object; kube-apiserver refuses bodies over 3 MiB (`MaxRequestBodyBytes`).
 MAX_BODY = 3 * 1024 * 1024
@@ -38,10 +36,9 @@ class Server(Protocol):
 class App:
     """See the module."""
 
-    def __init__(self, server: Server, pacer: pacing.Pacer, authenticate: Authenticate) -> None:
+    def __init__(self, server: Server, pacer: pacing.Pacer) -> None:
         self._server = server
         self._pacer = pacer
-        self._authenticate = authenticate
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -71,16 +68,12 @@ class App:
 
     def _answer(self, scope: Scope, body: bytes) -> http.Response:
         headers = {key.decode("latin-1").lower(): value.decode("latin-1") for key, value in scope["headers"]}
-        user = self._authenticate(headers)
-        if user is None:
-            return unauthorized()
         request = http.Request(
             method=scope.get("method", "GET"),
             path=scope["path"],
             query=tuple(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)),
             headers=headers,
             body=body,
-            user=user,
         )
         self._pacer.catch_up()
         answer = self._server.handle(request)
@@ -195,14 +188,7 @@ def _headers(answer: http.Response) -> list[tuple[bytes, bytes]]:
     return headers
 
 
-def _status(code: int, reason: str, message: str) -> http.Response:
-    body = json.dumps(ApiError(code, reason, message).status(), separators=(",", ":")).encode()
-    return http.Response(status=code, headers=[("Content-Type", "application/json")], body=body)
-
-
-def unauthorized() -> http.Response:
-    return _status(401, "Unauthorized", "Unauthorized")
-
-
 def too_large() -> http.Response:
-    return _status(413, "RequestEntityTooLarge", f"Request entity too large: limit is {MAX_BODY}")
+    error = ApiError(413, "RequestEntityTooLarge", f"Request entity too large: limit is {MAX_BODY}")
+    body = json.dumps(error.status(), separators=(",", ":")).encode()
+    return http.Response(status=error.code, headers=[("Content-Type", "application/json")], body=body)

@@ -84,13 +84,12 @@ def shell(preset: str, seed: int, script: str | None, as_json: bool) -> None:
     metavar="FILE",
     help="Where to write the kubeconfig; default: a new file in the temporary folder.",
 )
-@click.option("--token/--no-token", default=True, show_default=True, help="Whether a bearer token is asked for.")
 @click.option("--speed", default=1.0, show_default=True, metavar="X", help="Virtual seconds a wall second.")
-def serve(preset: str, seed: int, port: int, host: str, kubeconfig: str, token: bool, speed: float) -> None:
+def serve(preset: str, seed: int, port: int, host: str, kubeconfig: str, speed: float) -> None:
     """The API server on a real port, for real kubectl."""
     from kubesim.fronts import serve as server
 
-    server.serve(preset, seed, host=host, port=port, kubeconfig=kubeconfig, token=token, speed=speed)
+    server.serve(preset, seed, host=host, port=port, kubeconfig=kubeconfig, speed=speed)
 
 
 @main.command()

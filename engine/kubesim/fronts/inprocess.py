@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -37,7 +37,7 @@ def api_client(cluster: Cluster, user: http.User | None = None) -> kubernetes.cl
     # A proxy of the environment must not come between: there is nothing to proxy.
     configuration.proxy = None
     api = client.ApiClient(configuration)
-    api.rest_client.pool_manager = Pool(cluster, user or http.User())
+    api.rest_client.pool_manager = Pool(cluster, user or http.User())  # type: ignore[assignment]
     return api
 
 
@@ -79,7 +79,7 @@ def _response(answer: http.Response, cluster: Cluster) -> Any:
     class Watched(urllib3.HTTPResponse):
         """A body that the client reads chunk by chunk.  (A file-like body would spin at a pause.)"""
 
-        def stream(self, amt: int | None = 2**16, decode_content: bool | None = None) -> Iterator[bytes]:
+        def stream(self, amt: int | None = 2**16, decode_content: bool | None = None) -> Generator[bytes, None, None]:
             assert answer.stream is not None
             return _chunks(answer.stream, cluster)
 
@@ -104,7 +104,7 @@ def _response(answer: http.Response, cluster: Cluster) -> Any:
     )
 
 
-def _chunks(stream: http.Stream, cluster: Cluster) -> Iterator[bytes]:
+def _chunks(stream: http.Stream, cluster: Cluster) -> Generator[bytes, None, None]:
     world = cluster.world
     give_up = world.now + PATIENCE
     while True:

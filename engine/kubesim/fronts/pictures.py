@@ -27,9 +27,9 @@ def show(traces: Sequence[Trace], form: str) -> str:
         values = [trace.to_json() for trace in traces]
         return json.dumps(values[0] if len(values) == 1 else values, indent=2) + "\n"
     if form == "dot":
-        return dot.source(traces)
+        return dot.dot(traces)
     if form == "svg":
-        return svg(dot.source(traces))
+        return svg(dot.dot(traces))
     return "\n".join(render.text(trace) for trace in traces)
 
 

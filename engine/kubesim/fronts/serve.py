@@ -1,21 +1,19 @@
 """`kubesim serve`: the API server on a real TCP port, for real kubectl.
 
-Loopback unless told otherwise; a bearer token in the kubeconfig unless the preset (or `--no-token`) says that there is none.
+Plain HTTP on loopback unless told otherwise: whoever reaches the address is the cluster's admin.  (kubectl sends
+credentials over TLS only, so a token here would keep kubectl itself out.)
 """
 
 from __future__ import annotations
 
-import hmac
+import ipaddress
 import os
-import secrets
 import socket
 import sys
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 
-from kubesim import http
 from kubesim.cluster import Cluster
 from kubesim.errors import LearnerError
 from kubesim.fronts import asgi, pacing
@@ -35,7 +33,7 @@ contexts:
 current-context: kubesim-{preset}
 users:
 - name: kubernetes-admin
-  user: {user}
+  user: {{}}
 """
 
 
@@ -54,23 +52,9 @@ def listen(host: str, port: int) -> socket.socket:
     return found
 
 
-def authenticator(token: str) -> asgi.Authenticate:
-    """Who holds the token is the admin; without a token set, everybody is."""
-
-    def authenticate(headers: Mapping[str, str]) -> http.User | None:
-        if not token:
-            return http.User()
-        scheme, _, given = headers.get("authorization", "").partition(" ")
-        known = scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), token.encode())
-        return http.User() if known else None
-
-    return authenticate
-
-
-def write_kubeconfig(path: Path, preset: str, address: str, token: str) -> None:
+def write_kubeconfig(path: Path, preset: str, address: str) -> None:
     """Write a kubeconfig that only its owner can read."""
-    user = f"{{token: {token}}}" if token else "{}"
-    text = KUBECONFIG.format(preset=preset, address=address, user=user)
+    text = KUBECONFIG.format(preset=preset, address=address)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -87,7 +71,6 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 0,
     kubeconfig: str = "",
-    token: bool = True,
     speed: float = 1.0,
     out: IO[str] = sys.stdout,
 ) -> None:
@@ -98,12 +81,11 @@ def serve(
         raise LearnerError("kubesim serve needs uvicorn", "Install it: pip install 'kubewalk[serve]'") from None
     found = listen(host, port)
     cluster = Cluster(preset, seed)
-    secret = secrets.token_urlsafe(24) if token and cluster.preset.token else ""
     bound = found.getsockname()[1]
     address = f"[{host}]:{bound}" if ":" in host else f"{host}:{bound}"
     path = Path(kubeconfig) if kubeconfig else Path(tempfile.gettempdir()) / f"kubesim-{bound}.kubeconfig"
-    write_kubeconfig(path, cluster.preset.name, address, secret)
-    app = asgi.App(cluster.api, pacing.Pacer(cluster.world, speed), authenticator(secret))
+    write_kubeconfig(path, cluster.preset.name, address)
+    app = asgi.App(cluster.api, pacing.Pacer(cluster.world, speed))
     config = uvicorn.Config(
         app,
         ws="websockets-sansio",
@@ -113,7 +95,7 @@ def serve(
         h11_max_incomplete_event_size=2**18,
     )
     print(f"Kubernetes {cluster.preset.version} ({cluster.preset.name}) on http://{address}", file=out)
-    if not secret:
-        print("No token is asked for: whoever reaches this address is its admin.", file=out)
+    if not ipaddress.ip_address(host).is_loopback:
+        print("Beware: whoever reaches this address is the cluster's admin.", file=out)
     print(f"export KUBECONFIG={path}", file=out, flush=True)
     uvicorn.Server(config).run(sockets=[found])

@@ -37,8 +37,7 @@ class Preset:
 
     `birth` is the virtual time at which it begins.
     `cni` is "calico", "kindnet" or "bridge"; `lan` the network that the nodes (and `outside`) stand on, with `gateway` its
-    router.  `proxy` is what the kube-proxy ConfigMap's config.conf holds beyond the defaults; `token` whether a front on a real
-    port asks for one.
+    router.  `proxy` is what the kube-proxy ConfigMap's config.conf holds beyond the defaults.
     """
 
     name: str
@@ -65,7 +64,6 @@ class Preset:
     runtime: str = "containerd://2.1.3"
     registry: str = "registry.k8s.io"
     proxy: Mapping[str, Any] = field(default_factory=dict)
-    token: bool = True
     nodes: tuple[NodeSpec, ...] = ()
     addons: tuple[str, ...] = ()
 
