@@ -245,6 +245,18 @@ def test_a_wrong_corefile_ends_it_with_its_own_words(wire, text, words):
     assert running.log == [words]
 
 
+def test_a_port_that_is_taken_ends_it_and_leaves_nothing_behind(wire):
+    machine = wire.machine("coredns/coredns:1.13.1", "dns", __etc__coredns__Corefile=COREFILE)
+    machine.files.write("/etc/resolv.conf", "nameserver 10.0.0.2\n")
+    taken = machine.net.listen("tcp", "", 8181)
+    args = ["-conf", "/etc/coredns/Corefile"]
+    running = wire.start(machine, "coredns/coredns:1.13.1", args=args)
+    assert (running.task.result(), running.log[-1]) == (1, "Listen: listen tcp :8181: bind: address already in use")
+    taken.close()
+    wire.world.drain()
+    assert not wire.start(machine, "coredns/coredns:1.13.1", args=args).task.done
+
+
 def test_server_blocks_have_zones_and_ports():
     text = "cluster.local:1053 10.0.0.0/16 {\n    errors\n}\nexample.org {\n    forward . 1.1.1.1\n}\n"
     blocks = corefile.parse(text)

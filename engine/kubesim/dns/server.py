@@ -5,6 +5,8 @@ A query goes to the server block with the longest zone that it is in; in none, i
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from kubesim.dns import corefile, plugins, wire
@@ -14,6 +16,15 @@ from kubesim.net import errors
 if TYPE_CHECKING:
     from kubesim.net.sockets import Connection, Listener, UdpSocket
     from kubesim.world import Task
+
+
+@contextlib.contextmanager
+def binding(where: str) -> Iterator[None]:
+    """What is wrong with an address is said as Go's net.Listen does."""
+    try:
+        yield
+    except errors.NetError as error:
+        raise type(error)(f"listen {where}: bind: {str(error).lower()}") from None
 
 
 class DnsServer:
@@ -30,8 +41,10 @@ class DnsServer:
     def start(self) -> None:
         """Listen.  Raises `errors.AddressInUse`."""
         host, world = self.server.machine.net, self.server.machine.world
-        self._udp = host.udp("", self.port)
-        self._tcp = host.listen("tcp", "", self.port)
+        with binding(f"udp :{self.port}"):
+            self._udp = host.udp("", self.port)
+        with binding(f"tcp :{self.port}"):
+            self._tcp = host.listen("tcp", "", self.port)
         self._tasks = [
             world.spawn(self._datagrams(self._udp), f"dns udp {self.port}"),
             world.spawn(self._connections(self._tcp), f"dns tcp {self.port}"),
@@ -40,9 +53,9 @@ class DnsServer:
     def stop(self) -> None:
         for task in self._tasks:
             task.cancel()
-        if self._udp is not None and self._tcp is not None:
-            self._udp.close()
-            self._tcp.close()
+        for socket in (self._udp, self._tcp):
+            if socket is not None:
+                socket.close()
 
     async def answer(self, query: wire.Query, client: tuple[str, int], protocol: str) -> Answer:
         """The answer to a parsed query."""

@@ -57,21 +57,23 @@ class CoreDns:
         try:
             self._text = self.machine.files.read(path)
             self._start(server.build(self.server, self._text))
+            if "kubernetes" in self._plugins:
+                self._watch()
+            self._serve_http()
+            for line in (f"CoreDNS-{self.version}", BUILDS.get(self.version, NEWEST_BUILD)):
+                self.process.log(line)
+            if "reload" in self._plugins:
+                self.world.call_later(RELOAD, self._reload, background=True)
+            return await self.ended
         except FileNotFoundError:
             self.process.log(f"open {path}: no such file or directory")
             return 1
-        except (corefile.CorefileError, errors.NetError) as error:
+        except corefile.CorefileError as error:
             self.process.log(str(error))
             return 1
-        if "kubernetes" in self._plugins:
-            self._watch()
-        self._serve_http()
-        for line in (f"CoreDNS-{self.version}", BUILDS.get(self.version, NEWEST_BUILD)):
-            self.process.log(line)
-        if "reload" in self._plugins:
-            self.world.call_later(RELOAD, self._reload, background=True)
-        try:
-            return await self.ended
+        except errors.NetError as error:
+            self.process.log(f"Listen: {error}")
+            return 1
         except Cancelled:
             return await self._lame_duck()
         finally:
@@ -114,6 +116,7 @@ class CoreDns:
         return tuple(int(part) for part in re.findall(r"\d+", self.version)[:2])
 
     def _stop(self) -> None:
+        self.ended.resolve(0)
         for each in self._servers:
             each.stop()
         for task in self._web:
@@ -123,7 +126,7 @@ class CoreDns:
 
     def _reload(self) -> None:
         """A changed Corefile takes effect without a restart; a wrong one does not, and the old one stays."""
-        if self.ended.done or not self._servers:
+        if self.ended.done:
             return
         self.world.call_later(RELOAD, self._reload, background=True)
         path = self._path()
@@ -140,8 +143,11 @@ class CoreDns:
         for each in self._servers:
             each.stop()
         self._text = text
-        # The sockets of the stopped servers are closed; the next turn may bind again.
-        self._start(fresh)
+        try:
+            self._start(fresh)
+        except errors.NetError as error:
+            self._fatal(f"Restart failed: {error}")
+            return
         self.process.log("[INFO] Reloading complete")
 
     # -- the cluster's objects ------------------------------------------------------------------------------
@@ -210,7 +216,8 @@ class CoreDns:
                 continue
             host, port = http.split_host(directive.args[0] if directive.args else default)
             host = "127.0.0.1" if host == "localhost" else host
-            listener = self.machine.net.listen("tcp", host, port)
+            with server.binding(f"tcp {host}:{port}"):
+                listener = self.machine.net.listen("tcp", host, port)
             self._web.append(self.world.spawn(http.Server(self.world, handler).serve(listener), f"coredns {name}"))
 
     def _metrics(self) -> str:
