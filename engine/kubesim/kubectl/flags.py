@@ -35,9 +35,9 @@ class Flag:
         return f"-{self.short}, --{self.name}" if self.short else f"--{self.name}"
 
 
-def define(*specs: str) -> list[Flag]:
+def define(*specs: str) -> tuple[Flag, ...]:
     """Flags from short texts: "name[,s]:kind[=default][?bare]"; kind string may be left out."""
-    return [_define(spec) for spec in specs]
+    return tuple(_define(spec) for spec in specs)
 
 
 def _define(spec: str) -> Flag:

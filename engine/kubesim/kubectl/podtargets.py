@@ -46,7 +46,7 @@ def pods_of(of: session.Session, obj: Object, kind: str) -> list[Object]:
 def rank(one: Object) -> tuple[Any, ...]:
     """podutils.ByLogging, the other way round of ActivePods: assigned, running, ready, longer ready, fewer restarts, newer."""
     status = one.get("status") or {}
-    ready = next((each for each in status.get("conditions") or () if each["type"] == "Ready"), {})
+    ready: Object = next((each for each in status.get("conditions") or () if each["type"] == "Ready"), {})
     restarts = max((each.get("restartCount", 0) for each in status.get("containerStatuses") or ()), default=0)
     phase = {"Running": 0, "Unknown": 1, "Pending": 2}.get(status.get("phase", ""), 3)
     return (

@@ -20,8 +20,8 @@ async def can_i(of: session.Session) -> int:
         return _list(of)
     if len(of.args) < 2 or len(of.args) > 3:
         raise fail.Failed(
-            "error: you must specify two arguments: verb resource or verb resource/resourceName.\nSee 'kubectl auth can-i -h' for "
-            "help and examples."
+            "error: you must specify two arguments: verb resource or verb resource/resourceName.\n"
+            "See 'kubectl auth can-i -h' for help and examples."
         )
     verb, what = of.args[0], of.args[1]
     spec: Object = {}

@@ -154,7 +154,7 @@ COMMANDS = {
         "(POD | TYPE/NAME) -c CONTAINER [options]",
     ),
     **{
-        name: Command(name, f"(kubectl {name} is not simulated.)", absent, tuple(_ABSENT_FLAGS))
+        name: Command(name, f"(kubectl {name} is not simulated.)", absent, _ABSENT_FLAGS)
         for name in ("debug", "port-forward", "proxy")
     },
 }

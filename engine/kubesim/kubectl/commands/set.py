@@ -28,7 +28,8 @@ def _pod_spec(info: builder.Info) -> Object:
     found = objects.get(obj, path)
     if not isinstance(found, dict):
         raise fail.Failed(
-            f"error: {info.mapping.plural}/{info.name} the object is not a pod or does not have a pod template: {info.mapping.kind}"
+            f"error: {info.mapping.plural}/{info.name} the object is not a pod or does not have a pod template: "
+            f"{info.mapping.kind}"
         )
     return found
 

@@ -93,7 +93,8 @@ def _jsonpath(text: str) -> Test:
     _, equals, value = rest.partition("=")
     if not brace:
         raise fail.Failed(
-            "error: jsonpath wait format must be --for=jsonpath='{.status.readyReplicas}'=3 or --for=jsonpath='{.status.readyReplicas}'"
+            "error: jsonpath wait format must be --for=jsonpath='{.status.readyReplicas}'=3 or "
+            "--for=jsonpath='{.status.readyReplicas}'"
         )
     value = value.strip("'\"")
     try:
