@@ -40,6 +40,12 @@ def destination(packet: Packet) -> str:
     return packet_module.endpoint(packet.dst, packet.dport) if packet.dport else packet.dst
 
 
+def wanted(packet: Packet) -> str:
+    """What a rule would have to ask for to match: "destination 10.96.0.9, protocol tcp, port 80"."""
+    port = f", port {packet.dport}" if packet.dport else ""
+    return f"destination {packet.dst}, protocol {packet.protocol}{port}"
+
+
 def place(step: Step) -> str:
     """The table and chain of a step: "nat KUBE-SERVICES"."""
     return " ".join(each for each in (step.table, step.chain) if each)

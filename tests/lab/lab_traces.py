@@ -198,6 +198,20 @@ def delivered() -> Trace:
     )
 
 
+def told(packet: Packet, host: str) -> Trace:
+    """An answer that refuses, from a host next to the client."""
+    return Trace(
+        flow=packet,
+        final=packet,
+        hops=(
+            Hop(host=host, kind="node", steps=(Step(kind=Kind.SEND, after=packet), Step(kind=Kind.LINK, why="veth3"))),
+            Hop(host="default/client", kind="pod", steps=(Step(kind=Kind.DELIVER, why="it is back"),)),
+        ),
+        verdict=Verdict.DELIVERED,
+        reason="it is back",
+    )
+
+
 def rejected() -> Trace:
     """A Service without endpoints."""
     packet = syn()
@@ -231,6 +245,7 @@ def rejected() -> Trace:
         ),
         verdict=Verdict.REJECTED,
         reason="a rule on kind-worker rejected it with icmp-port-unreachable",
+        reply=told(Packet(protocol="icmp", src="10.244.1.1", dst=CLIENT, icmp="port-unreachable"), "kind-worker"),
     )
 
 
@@ -250,7 +265,7 @@ def refused() -> Trace:
         hops=tuple(hops),
         verdict=Verdict.REFUSED,
         reason=f"nothing listens on {SERVER}:80",
-        reply=None,
+        reply=told(Packet(src=SERVICE, sport=80, dst=CLIENT, dport=40112, flags="RA"), "kind-worker"),
     )
 
 

@@ -95,7 +95,7 @@ def test_an_item_of_a_list_may_stand_anywhere():
 def test_reaches_is_explained_by_the_packet():
     finding = checks.reaches("pod/client", "http://web")(Subject(Port(0, ways=[traces.delivered()])))
     assert finding.passed
-    assert "rewrote its destination" in finding.explanation
+    assert "which kind-worker turned into 10.244.2.7:8080" in finding.explanation
 
 
 def test_refused_quotes_the_rule_that_rejected():

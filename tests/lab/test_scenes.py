@@ -59,17 +59,24 @@ def test_the_header_before_and_after_is_the_rewrite():
 
 
 def test_a_rejected_packet_ends_on_the_rule_that_rejected_it():
-    told = scenes.of(traces.rejected())
+    told = [scene for scene in scenes.of(traces.rejected()) if scene.way == "request"]
     assert told[-1].title == "KUBE-SERVICES: REJECT, for “default/web has no endpoints”"
     assert told[-1].verdict is traces.Verdict.REJECTED
     assert "curl" in told[-1].text.lower()
-    assert "nat KUBE-SERVICES (2 rules)" in told[-2].folded
 
 
-def test_a_refused_packet_reaches_the_pod_and_no_reply_is_told():
+def test_a_lost_packet_is_shown_the_rules_that_were_not_for_it():
+    scene = next(scene for scene in scenes.of(traces.rejected()) if scene.title.startswith("No rule"))
+    assert scene.title == "No rule of KUBE-SERVICES is for this packet"
+    assert "destination 10.96.44.12, protocol tcp, port 80" in scene.text
+    assert len(scene.missed) == 2
+
+
+def test_a_refused_packet_reaches_the_pod_and_a_reset_goes_back():
     told = scenes.of(traces.refused())
-    assert told[-1].title == "The kernel answers for a program that is not there"
-    assert {scene.way for scene in told} == {"request"}
+    request = [scene for scene in told if scene.way == "request"]
+    assert request[-1].title == "The kernel answers for a program that is not there"
+    assert told[len(request)].title == "A reset (RST) goes back"
 
 
 def test_every_scene_asks_something_before_it_shows():
@@ -78,11 +85,10 @@ def test_every_scene_asks_something_before_it_shows():
             assert scene.question.endswith("?"), scene.title
 
 
-def test_one_sentence_says_it_all():
+def test_it_is_said_in_words_with_what_the_client_feels():
     assert words.explain(traces.delivered()) == (
-        "default/client sent a TCP SYN to 10.96.44.12:80. kind-worker rewrote its destination 10.96.44.12:80 → 10.244.2.7:8080. "
-        "default/web-5d9c-abcde took it. "
-        "The reply came back, turned round by conntrack, so that it seems to come from 10.96.44.12:80."
+        "default/client asked 10.96.44.12:80, which kind-worker turned into 10.244.2.7:8080, and default/web-5d9c-abcde answered."
     )
-    assert "“default/web has no endpoints”" in words.explain(traces.rejected())
-    assert "(7) connection refused" in words.explain(traces.refused())
+    assert '"default/web has no endpoints"' in words.explain(traces.rejected())
+    assert words.explain(traces.rejected()).endswith("Curl says (7) connection refused, at once.")
+    assert words.felt_as(traces.refused()) == "curl says (7) connection refused, at once"

@@ -83,7 +83,8 @@ def mark(task: Task, checks: Sequence[Check], subject: Subject) -> Result:
     share = sum(each.weight for each in paid if each.passed) / sum(each.weight for each in paid)
     if any(each.required for each in failed):
         share = 0.0
-    told = failed[0] if failed else findings[-1]
+    # What voids the task is told before what merely lacks.
+    told = min(failed, key=lambda each: not each.required) if failed else findings[-1]
     return Result(
         task=task.name,
         title=task.title,

@@ -217,7 +217,9 @@ def _missed(scene: Scene) -> str:
         f'<li><code>{escape(each.rule)}</code><span class="kw-not">✗ {escape(each.why)}</span></li>'
         for each in scene.missed
     )
-    return f"<details><summary>{count} rule{'s' if count > 1 else ''} before it did not match</summary><ul>{items}</ul></details>"
+    many = "s" if count > 1 else ""
+    said = f"{count} rule{many} before it did not match" if scene.rule else f"The {count} rule{many}, and why not"
+    return f"<details><summary>{said}</summary><ul>{items}</ul></details>"
 
 
 def _packet(scene: Scene) -> str:

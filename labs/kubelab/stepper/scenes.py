@@ -86,10 +86,14 @@ def _resolved(trace: Trace) -> Iterator[Scene]:
 def _way(trace: Trace, way: str) -> list[Scene]:
     scenes: list[Scene] = []
     packet = trace.flow
+    # A packet that was lost, and that no rule had given another destination: which rules were there, and why not them?
+    puzzling = way == "request" and trace.verdict is not Verdict.DELIVERED and trace.final.dst == trace.flow.dst
     for index, hop in enumerate(trace.hops):
         last = index == len(trace.hops) - 1
         teller = _Teller(way, hop, "" if last else trace.hops[index + 1].host, trace if last else None)
+        teller.puzzling = puzzling
         packet = teller.tell(packet)
+        puzzling = teller.puzzling
         scenes += teller.scenes
     return scenes
 
@@ -103,6 +107,8 @@ class _Teller:
         self.onward = onward
         self.ending = ending
         self.scenes: list[Scene] = []
+        # Whether it is still to be told that no rule gave the packet another destination.
+        self.puzzling = False
         # Steps that have had no consequence so far.
         self._passed: list[Step] = []
 
@@ -121,6 +127,7 @@ class _Teller:
             elif step.kind is Kind.NAT and words.rewrite(packet, after):
                 self._rewrite(step, packet, after)
             elif step.kind is Kind.ROUTE:
+                self._nothing_matched(packet)
                 route = step
             elif step.kind is Kind.LINK and step.matched:
                 self._add(route or step, packet, after, _leave(self.hop, route, self.onward, step))
@@ -161,6 +168,25 @@ class _Teller:
             Missed(rule=each.rule, why=each.why) for each in beside if each.kind is Kind.RULE and not each.matched
         )
         self._add(step, packet, packet, _rule(step, missed))
+        self.scenes[-1] = replace(self.scenes[-1], missed=missed)
+
+    def _nothing_matched(self, packet: Packet) -> None:
+        """Tell once that the nat rules which were looked at all passed the packet by."""
+        looked = [each for each in self._passed if each.table == "nat" and each.kind is Kind.RULE and not each.matched]
+        if not self.puzzling or not looked:
+            return
+        self.puzzling = False
+        chain = looked[-1].chain
+        self._passed = [each for each in self._passed if each.table != "nat"]
+        told = _Told(
+            title=f"No rule of {chain} is for this packet",
+            place=f"nat {chain}",
+            text=f"{len(looked)} rules were asked. None wants {words.wanted(packet)}; so nothing is rewritten, and the packet "
+            f"goes on to {packet.dst} as it is.",
+            question=f"Which rule of {chain} takes this packet?",
+        )
+        self._add(looked[-1], packet, packet, told)
+        missed = tuple(Missed(rule=each.rule, why=each.why) for each in looked)
         self.scenes[-1] = replace(self.scenes[-1], missed=missed)
 
     def _rewrite(self, step: Step, before: Packet, after: Packet) -> None:
