@@ -12,7 +12,7 @@ def web(any_cluster: Cluster) -> Cluster:
     """A Service `web` of three pods, and a pod `client`."""
     done = any_cluster.shell(
         "kubectl create deployment web --image=nginx --replicas=3; kubectl expose deployment web --port=80;"
-        "kubectl run client --image=nginx; sleep 10"
+        "kubectl run client --image=nginx --restart=Never; sleep 10"
     )
     assert done.exit_code == 0, done.stderr
     any_cluster.settle()
