@@ -29,12 +29,18 @@ def cpu(work: Callable[[], Any], repeats: int = REPEATS) -> float:
 
 
 def resident(code: str) -> float:
-    """The peak resident memory, in MB, of a fresh interpreter that ran this code."""
-    probe = f"{code}\nimport resource\nprint(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
-    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=True)
-    # Linux counts in KiB, macOS in bytes.
-    unit = 1024 * 1024 if platform.system() == "Darwin" else 1024
-    return int(done.stdout.split()[-1]) / unit
+    """The resident memory, in MB, of a fresh interpreter that ran this code."""
+    # Linux tells what is resident now; elsewhere the peak has to do.  (Linux' own ru_maxrss begins with the parent's.)
+    probe = (
+        "import pathlib, resource, sys\n"
+        "status = pathlib.Path('/proc/self/status')\n"
+        "if status.exists():\n"
+        "    print(int(status.read_text().split('VmRSS:')[1].split()[0]) / 1024)\n"
+        "else:\n"
+        "    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024 / 1024)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", f"{code}\n{probe}"], capture_output=True, text=True, check=True)
+    return float(done.stdout)
 
 
 def boot(preset: str) -> dict[str, float]:
