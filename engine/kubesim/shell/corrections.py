@@ -99,7 +99,7 @@ async def _ready(expansion: Any, ctx: Any, part: Any) -> Any:
         if getattr(word, "type", "") == "Word" and _runs_commands(word):
             text = await expansion.expand_word_async(ctx, word)
             changes[each.name] = replace(word, parts=(expansion.SingleQuotedPart(value=text),))
-    return replace(part, operation=replace(operation, **changes)) if changes else part  # type: ignore[type-var]
+    return replace(part, operation=replace(operation, **changes)) if changes else part
 
 
 def _runs_commands(node: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
 
 CLASSES = {
@@ -86,3 +87,23 @@ def _bracket(pattern: str, start: int) -> tuple[str, int]:
     if i >= len(pattern):
         raise re.error("Unmatched [, [^, [:, [., or [=")
     return out + "]", i + 1
+
+
+def substitute(pattern: re.Pattern[str], build: Callable[[re.Match[str], int], str | None], text: str) -> str:
+    """The text with each match replaced by what `build(match, number)` gives (None leaves it).
+
+    As in POSIX, an empty match right after another does not count: `abc` with b* by X is XaXcX.
+    """
+    end = -1
+    number = 0
+
+    def one(match: re.Match[str]) -> str:
+        nonlocal end, number
+        if not match[0] and match.start() == end:
+            return ""
+        end = match.end()
+        number += 1
+        built = build(match, number)
+        return match[0] if built is None else built
+
+    return pattern.sub(one, text)

@@ -387,10 +387,18 @@ class Program:
     def _replace(self, args: list[Node], most: int) -> float:
         target = args[2] if len(args) > 2 else ("field", ("number", 0.0))
         raw = self.text(self._value(args[1]))
-        replacement = re.sub(
-            r"\\\\|\\&|&|\\", lambda m: {"\\\\": r"\\", "\\&": "&", "&": r"\g<0>", "\\": r"\\"}[m[0]], raw
-        )
-        text, count = self._pattern(args[0]).subn(replacement, self.text(self._value(target)), count=most)
+        # & is the match, \\& an ampersand.
+        parts = re.findall(r"\\\\|\\&|&|[^\\&]+|\\", raw)
+        count = 0
+
+        def one(match: re.Match[str], number: int) -> str | None:
+            nonlocal count
+            if most and number > most:
+                return None
+            count += 1
+            return "".join({"&": match[0], "\\&": "&", "\\\\": "\\"}.get(part, part) for part in parts)
+
+        text = regex.substitute(self._pattern(args[0]), one, self.text(self._value(target)))
         if count:
             self._assign(target, text)
         return float(count)

@@ -14,7 +14,6 @@ import importlib.util
 from functools import cache
 
 from kubesim.errors import NotSimulated
-from kubesim.machine import Machine
 from kubesim.shell.context import Context, Run, words
 
 # Names whose file is called otherwise.
@@ -59,8 +58,8 @@ FILES = {
 
 # Tools of the kept bash that were tried against GNU's and agree.
 KEPT = words("""
-    base64 basename chmod column comm cp cut dirname du echo expand expr file fold join jq ln ls md5sum mkdir mv nl od printf
-    pwd readlink rev rm rmdir sed seq sha1sum sha256sum shuf split stat strings tac tee touch tr tree unexpand uniq wc yq
+    base64 basename chmod column comm cp cut dirname du echo expand expr file fold join jq ln md5sum mkdir mv nl od printf
+    pwd readlink rev rm rmdir seq sha1sum sha256sum shuf split stat strings tac tee touch tr tree unexpand uniq wc yq
 """)
 
 # Builtins of every shell that have a command of the same name: they work whatever the disk has.

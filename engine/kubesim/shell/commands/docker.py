@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kubesim.errors import LearnerError
 from kubesim.shell.context import Context, Usage, not_simulated, options
 from kubesim.shell.terminal import environment
 
@@ -28,7 +29,7 @@ async def run(ctx: Context) -> int:
         )
     try:
         machine = ctx.machine.machines(f"node/{rest[0]}")
-    except LookupError:
+    except (LookupError, LearnerError):
         raise Usage(f"Error response from daemon: No such container: {rest[0]}\n") from None
     env = environment(machine)
     for each in found.get("e", []) + found.get("env", []):
