@@ -64,11 +64,7 @@ def _check(call: Call, patch: Object) -> None:
     if metadata.get("managedFields") is not None:
         raise messages.bad_request("metadata.managedFields must be nil")
     bodies.check_kind(call.resource, call.version, patch)
-    if metadata.get("name", call.name) != call.name:
-        raise messages.bad_request(
-            f"the name of the object ({metadata['name']}) does not match the name on the URL ({call.name})"
-        )
-    patch.setdefault("metadata", {})["name"] = call.name
+    patch.setdefault("metadata", {}).setdefault("name", call.name)
     problem = _problem(fieldsets.root(call.resource.type(call.version)), patch, "")
     if problem:
         group, _, version = ("/" + call.resource.group_version(call.version)).rpartition("/")
@@ -143,6 +139,10 @@ def merged_with(call: Call, old: Object, patch: Object, force: bool) -> Object:
         conflicts += [(entry, path) for path in clash]
     if conflicts and not force:
         raise _conflict(conflicts)
+    if merged["metadata"].get("name") != call.name:
+        raise messages.bad_request(
+            f"the name of the object ({merged['metadata']['name']}) does not match the name on the URL ({call.name})"
+        )
     call.applied = Plan(mine, taken, managedfields.stripped(found.removed, call.subresource == "status"))
     return merged
 

@@ -177,6 +177,8 @@ class Registry:
         new = transform(old)
         metadata, before = new["metadata"], old["metadata"]
         wanted = metadata.get("resourceVersion", "")
+        if wanted and not wanted.isdecimal():
+            raise messages.unknown(f'strconv.ParseUint: parsing "{wanted}": invalid syntax')
         if wanted and wanted != before["resourceVersion"]:
             raise messages.conflict(resource, call.name)
         if metadata.get("uid") and metadata["uid"] != before["uid"]:
@@ -301,9 +303,6 @@ class Registry:
             return old, False
         if hasattr(strategy, "mark_deleted"):
             strategy.mark_deleted(new)
-        managed = managedfields.updated(self, call, new, old, None)
-        if managed is not None:
-            new["metadata"]["managedFields"] = managed
         if call.dry_run:
             return new, False
         return self.store.update(resource.name, new), False

@@ -13,6 +13,7 @@ from kubesim.apiserver import lists, messages, wire
 from kubesim.apiserver.registry import Registry
 from kubesim.schema import Resource
 from kubesim.store.store import Compacted, Event
+from kubesim.world import Timer
 
 Object = dict[str, Any]
 # How an object goes on the wire: itself, its metadata, or a table of one row; told whether it is the stream's first.
@@ -20,6 +21,8 @@ Shape = Callable[[Object, bool], Object]
 
 # Seconds between bookmarks (cacher.bookmarkFrequency).
 BOOKMARKS = 60.0
+# ... and how long before the end of the stream the last one comes.
+LAST_BOOKMARK = 2.0
 # Without timeoutSeconds the server ends a watch after 30 to 60 minutes (MinRequestTimeout).
 LONGEST = 1800.0
 INITIAL_EVENTS_END = {"k8s.io/initial-events-end": "true"}
@@ -46,7 +49,8 @@ class WatchStream:
         self._begin(wanted)
         timeout = found.timeout or LONGEST + self._world.rng("watch-timeouts").random() * LONGEST
         self._timer = self._world.call_later(timeout, self._end, background=True)
-        self._bookmarks = self._world.call_later(BOOKMARKS, self._bookmark, background=True) if found.bookmarks else None
+        self._until = self._world.now + timeout
+        self._bookmarks = self._next_bookmark() if found.bookmarks else None
 
     # -- http.Stream ----------------------------------------------------------------------------------------
 
@@ -125,11 +129,17 @@ class WatchStream:
 
     def _bookmark(self) -> None:
         self._send_bookmark(None)
-        self._bookmarks = self._world.call_later(BOOKMARKS, self._bookmark, background=True)
+        self._bookmarks = self._next_bookmark()
+
+    def _next_bookmark(self) -> Timer | None:
+        """Every minute, and two seconds before the end (cacher's nextBookmarkTime)."""
+        left = self._until - self._world.now - LAST_BOOKMARK
+        if left <= 0:
+            return None
+        return self._world.call_later(min(BOOKMARKS, left), self._bookmark, background=True)
 
     def _send_bookmark(self, annotations: Object | None) -> None:
-        metadata: Object = {"resourceVersion": str(self._registry.store.revision), "creationTimestamp": None}
-        metadata = {"resourceVersion": str(self._registry.store.revision)}
+        metadata: Object = {"resourceVersion": str(self._registry.store.revision)}
         if annotations:
             metadata["annotations"] = annotations
         resource = self._resource

@@ -5,6 +5,7 @@ Only imported when YAML is used: PyYAML is not cheap to load.
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import Any
 
@@ -24,6 +25,11 @@ def loader() -> Any:
         for first, resolvers in base.yaml_implicit_resolvers.items()
     }
 
+    # yaml.v2 still takes these for truth values.
+    truth = re.compile(r"^(?:y|Y|yes|Yes|YES|n|N|no|No|NO|true|True|TRUE|false|False|FALSE|on|On|ON|off|Off|OFF)$")
+    Loader.add_implicit_resolver("tag:yaml.org,2002:bool", truth, list("yYnNtTfFoO"))
+    Loader.add_constructor("tag:yaml.org,2002:bool", lambda self, node: node.value.lower() in ("y", "yes", "true", "on"))
+
     def mapping(self: Any, node: Any, deep: bool = False) -> dict[str, Any]:
         found = base.construct_mapping(self, node, deep=True)
         return {_key(key): value for key, value in found.items()}
@@ -42,7 +48,8 @@ def _key(key: Any) -> str:
 def go_yaml_error(error: yaml.YAMLError) -> str:
     """yaml.v2's words, as near as PyYAML's findings allow."""
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
-        line = error.problem_mark.line + 1
+        # yaml.v2 counts the parser's lines from 0, and only the scanner's from 1.
+        line = error.problem_mark.line + isinstance(error, yaml.scanner.ScannerError)
         problem = error.problem or "could not parse"
         if "expected the node content" in problem or "did not find expected node content" in problem:
             return f"yaml: line {line}: did not find expected node content"

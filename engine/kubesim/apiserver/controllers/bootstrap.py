@@ -42,6 +42,7 @@ def start(server: ApiServer) -> None:
 
 class Bootstrap:
     def __init__(self, server: ApiServer) -> None:
+        self._server = server
         self._world = server.world
         self._settings = server.settings
         self._client = server.client(http.User(name="system:apiserver", groups=("system:masters",)))
@@ -95,21 +96,32 @@ class Bootstrap:
                     raise
 
     def _service_cidr(self) -> None:
+        """The default ServiceCIDR; its finalizer and its readiness are written by servicecidrs.Controller."""
         name = "servicecidrs.networking.k8s.io"
-        if self._client.find(name, "kubernetes") is None:
-            cidrs = [str(network) for network in self._settings.networks]
-            finalizers = ["networking.k8s.io/service-cidr-finalizer"]
-            self._client.create(
-                name, {"metadata": {"name": "kubernetes", "finalizers": finalizers}, "spec": {"cidrs": cidrs}}
-            )
-            condition = {
-                "type": "Ready",
-                "status": "True",
-                "lastTransitionTime": ids.timestamp(self._world.now),
-                "reason": "",
-                "message": "Kubernetes Service CIDR is ready",
-            }
-            self._client.patch(name, "kubernetes", "", {"status": {"conditions": [condition]}}, subresource="status")
+        if self._client.find(name, "kubernetes") is not None:
+            return
+        cidrs = [str(network) for network in self._settings.networks]
+        self._client.create(name, {"metadata": {"name": "kubernetes"}, "spec": {"cidrs": cidrs}})
+        ready = {"type": "Ready", "status": "True"}
+        self._apply_status(name, "kubernetes", "kubernetes-service-cidr-controller", [ready])
+        manager = self._server.client("kube-controller-manager")
+        finalizers = ["networking.k8s.io/service-cidr-finalizer"]
+        manager.patch(name, "kubernetes", "", {"metadata": {"finalizers": finalizers}})
+        told = {"lastTransitionTime": ids.timestamp(self._world.now), "reason": "", "message": "Kubernetes Service CIDR is ready"}
+        self._apply_status(name, "kubernetes", "service-cidr-controller", [{**ready, **told}])
+
+    def _apply_status(self, resource: str, name: str, manager: str, conditions: list[Object]) -> None:
+        """A server-side apply of conditions, as these controllers do it."""
+        from kubesim.apiserver import apply
+        from kubesim.apiserver.call import Call
+
+        registry = self._server.registry
+        found = registry.resource(resource)
+        call = Call(
+            user=self._client.user, resource=found, version="v1", name=name, subresource="status", manager=manager
+        )
+        patch = {"metadata": {"name": name}, "status": {"conditions": conditions}}
+        registry.update(call, lambda old: registry.decode(call, apply.merged_with(call, old, patch, force=True)))
 
     def _service(self) -> Object:
         return {

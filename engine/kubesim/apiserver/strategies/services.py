@@ -72,7 +72,7 @@ class Service(base.Strategy):
         spec = obj["spec"]
         _sync_addresses(spec, None)
         families.settle(self._families(), obj, None, self.minor)
-        self._transaction(lambda: self._allocate(obj, None))
+        self._transaction(lambda: self._allocate(obj, None, call.dry_run))
 
     def prepare_create(self, call: Call, obj: Object) -> None:
         obj["status"] = {"loadBalancer": {}}
@@ -114,10 +114,13 @@ class Service(base.Strategy):
     def begin_update(self, call: Call, new: Object, old: Object) -> None:
         if call.subresource == "status":
             return
+        if "ports" in new["spec"]:
+            # What is allocated is the server's, not the sender's: the submitted ports stay as they were sent.
+            new["spec"]["ports"] = [dict(port) for port in new["spec"]["ports"]]
         _keep_allocated(new["spec"], old["spec"])
         _sync_addresses(new["spec"], old["spec"])
         families.settle(self._families(), new, old, self.minor)
-        self._transaction(lambda: self._allocate(new, old))
+        self._transaction(lambda: self._allocate(new, old, call.dry_run))
 
     def prepare_update(self, call: Call, new: Object, old: Object) -> None:
         super().prepare_update(call, new, old)
@@ -159,10 +162,10 @@ class Service(base.Strategy):
             self._network(text).take(text)
         self.ports.taken.update(_node_ports(spec))
 
-    def _allocate(self, new: Object, old: Object | None) -> None:
+    def _allocate(self, new: Object, old: Object | None, dry_run: bool) -> None:
         spec = new["spec"]
         before = old["spec"] if old else None
-        self._allocate_addresses(new, before)
+        self._allocate_addresses(new, before, dry_run)
         if needs_ports(spec) or spec["type"] == LOAD_BALANCER:
             self._allocate_ports(new, before)
         if needs_health_check(spec) and not (
@@ -170,7 +173,7 @@ class Service(base.Strategy):
         ):
             self._allocate_health_check(new)
 
-    def _allocate_addresses(self, new: Object, before: Object | None) -> None:
+    def _allocate_addresses(self, new: Object, before: Object | None, dry_run: bool) -> None:
         spec = new["spec"]
         if spec["type"] == EXTERNAL_NAME or headless(spec):
             return
@@ -187,6 +190,9 @@ class Service(base.Strategy):
             pool = self.addresses[family]
             if text:
                 self._take(new, pool, text, index)
+            elif dry_run:
+                # A dry run draws nothing: upstream shows the network's own address.
+                text = str(pool.network.network_address)
             else:
                 try:
                     text = pool.next()

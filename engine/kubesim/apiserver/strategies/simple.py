@@ -22,11 +22,7 @@ class ConfigMap(base.Strategy):
 
 
 class Secret(base.Strategy):
-    def prepare_create(self, call: Call, obj: Object) -> None:
-        _merge_string_data(obj)
-
     def prepare_update(self, call: Call, new: Object, old: Object) -> None:
-        _merge_string_data(new)
         if not new.get("type"):
             new["type"] = old["type"]
 
@@ -35,18 +31,6 @@ class Secret(base.Strategy):
 
     def validate_update(self, call: Call, new: Object, old: Object) -> list[FieldError]:
         return others.secret(new) + others.immutable_data(new, old) + others.secret_type(new, old)
-
-
-def _merge_string_data(obj: Object) -> None:
-    """stringData is written only: its values go to data (Convert_v1_Secret_To_core_Secret)."""
-    import base64
-
-    plain = obj.pop("stringData", None)
-    if plain:
-        data = obj.setdefault("data", {})
-        for key, value in plain.items():
-            data[key] = base64.b64encode(value.encode()).decode()
-        obj["data"] = dict(sorted(data.items()))
 
 
 class ServiceAccount(base.Strategy):

@@ -11,6 +11,7 @@ from kubesim.apiserver.call import Call
 from kubesim.apiserver.fielderrors import FieldError
 from kubesim.apiserver.strategies import base
 from kubesim.apiserver.validation import workloads as rules
+from kubesim.schema.defaults.workloads import TEMPLATE_GENERATION
 
 Object = dict[str, Any]
 
@@ -69,9 +70,6 @@ class StatefulSet(base.Spec):
         return rules.stateful_set_update(new, old)
 
 
-TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
-
-
 class DaemonSet(base.Spec):
     def prepare_create(self, call: Call, obj: Object) -> None:
         super().prepare_create(call, obj)
@@ -85,7 +83,6 @@ class DaemonSet(base.Spec):
 
     @staticmethod
     def _count_templates(obj: Object, number: int) -> None:
-        """What extensions/v1beta1 had as spec.templateGeneration is kept in an annotation."""
         metadata = obj["metadata"]
         metadata["annotations"] = dict(sorted({**metadata.get("annotations", {}), TEMPLATE_GENERATION: str(number)}.items()))
 
@@ -114,7 +111,6 @@ class Job(base.Spec):
         labels |= {"batch.kubernetes.io/controller-uid": uid, "batch.kubernetes.io/job-name": name}
         obj["spec"]["template"]["metadata"]["labels"] = dict(sorted(labels.items()))
         obj["spec"]["selector"] = {"matchLabels": {"batch.kubernetes.io/controller-uid": uid}}
-        obj["spec"]["manualSelector"] = False
         obj["metadata"].setdefault("labels", dict(obj["spec"]["template"]["metadata"]["labels"]))
 
     def validate(self, call: Call, obj: Object) -> list[FieldError]:

@@ -19,6 +19,19 @@ def _namespace(obj: Object, minor: int) -> None:
 
 def _secret(obj: Object, minor: int) -> None:
     obj.setdefault("type", "Opaque")
+    _merge_string_data(obj)
+
+
+def _merge_string_data(obj: Object) -> None:
+    """stringData is written only: its values go to data (Convert_v1_Secret_To_core_Secret)."""
+    import base64
+
+    plain = obj.pop("stringData", None)
+    if plain:
+        data = obj.setdefault("data", {})
+        for key, value in plain.items():
+            data[key] = base64.b64encode(value.encode()).decode()
+        obj["data"] = dict(sorted(data.items()))
 
 
 def _node(obj: Object, minor: int) -> None:

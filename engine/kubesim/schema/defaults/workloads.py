@@ -10,6 +10,7 @@ Object = dict[str, Any]
 
 HISTORY = 10  # revisions kept
 PROGRESS_SECONDS = 600
+TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
 
 
 def _deployment(obj: Object, minor: int) -> None:
@@ -47,6 +48,10 @@ def _replication_controller(obj: Object, minor: int) -> None:
 def _daemon_set(obj: Object, minor: int) -> None:
     spec = obj["spec"]
     pods.template(spec)
+    annotations = obj["metadata"].get("annotations", {})
+    if TEMPLATE_GENERATION not in annotations:
+        # What extensions/v1beta1 had as spec.templateGeneration is kept in an annotation.
+        obj["metadata"]["annotations"] = dict(sorted({**annotations, TEMPLATE_GENERATION: "1"}.items()))
     strategy = spec["updateStrategy"] = spec.get("updateStrategy") or {}
     strategy.setdefault("type", "RollingUpdate")
     if strategy["type"] == "RollingUpdate":
@@ -94,6 +99,8 @@ def job_spec(spec: Object, minor: int) -> None:
 
 def _job(obj: Object, minor: int) -> None:
     job_spec(obj["spec"], minor)
+    if minor >= 34:
+        obj["spec"].setdefault("manualSelector", False)
     labels = obj["spec"]["template"]["metadata"].get("labels")
     if labels and not obj["metadata"].get("labels"):
         obj["metadata"]["labels"] = dict(labels)
