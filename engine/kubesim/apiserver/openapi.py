@@ -1,9 +1,405 @@
-"""/openapi/v2 and /openapi/v3: filled in by the next change."""
+"""/openapi/v3 (one document a group version) and /openapi/v2 (one for all), made from the schema.
+
+Enough for what clients do with them: finding a kind's fields and their merge keys (`kubectl apply`, `edit`), asking whether an
+endpoint takes `fieldValidation` (`kubectl create`), listing fields (`kubectl explain`), dynamic clients.  Descriptions are our own and few.
+
+Sources: KEP-2896, kube-openapi `pkg/handler3`, `pkg/builder3`.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import hashlib
+import json
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from kubesim import http, schema
+from kubesim.apiserver import wire
+from kubesim.schema import Resource, descriptions, types
+
+if TYPE_CHECKING:
+    from kubesim.apiserver.server import ApiServer
+
+Object = dict[str, Any]
+
+_PREFIXES = {
+    "meta": "io.k8s.apimachinery.pkg.apis.meta",
+    "apiextensions": "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions",
+    "apiregistration": "io.k8s.kube-aggregator.pkg.apis.apiregistration",
+}
+_LEAVES: dict[str, tuple[str, Object]] = {
+    "Time": ("io.k8s.apimachinery.pkg.apis.meta.v1.Time", {"type": "string", "format": "date-time"}),
+    "MicroTime": ("io.k8s.apimachinery.pkg.apis.meta.v1.MicroTime", {"type": "string", "format": "date-time"}),
+    "Quantity": ("io.k8s.apimachinery.pkg.api.resource.Quantity", {"oneOf": [{"type": "string"}, {"type": "number"}]}),
+    "IntOrString": (
+        "io.k8s.apimachinery.pkg.util.intstr.IntOrString",
+        {"format": "int-or-string", "oneOf": [{"type": "integer"}, {"type": "string"}]},
+    ),
+}
+_SCALARS: dict[str, Object] = {
+    "string": {"type": "string"},
+    "bytes": {"type": "string", "format": "byte"},
+    "int32": {"type": "integer", "format": "int32"},
+    "int64": {"type": "integer", "format": "int64"},
+    "bool": {"type": "boolean"},
+    "float64": {"type": "number", "format": "double"},
+    "any": {"type": "object"},
+}
+# Query parameters by what an operation does; names and types are the API's.
+_PARAMETERS: dict[str, tuple[tuple[str, str], ...]] = {
+    "list": (
+        ("allowWatchBookmarks", "boolean"), ("continue", "string"), ("fieldSelector", "string"),
+        ("labelSelector", "string"), ("limit", "integer"), ("resourceVersion", "string"),
+        ("resourceVersionMatch", "string"), ("sendInitialEvents", "boolean"), ("timeoutSeconds", "integer"),
+        ("watch", "boolean"),
+    ),
+    "get": (),
+    "post": (("dryRun", "string"), ("fieldManager", "string"), ("fieldValidation", "string")),
+    "put": (("dryRun", "string"), ("fieldManager", "string"), ("fieldValidation", "string")),
+    "patch": (
+        ("dryRun", "string"), ("fieldManager", "string"), ("fieldValidation", "string"), ("force", "boolean"),
+    ),
+    "delete": (
+        ("dryRun", "string"), ("gracePeriodSeconds", "integer"), ("orphanDependents", "boolean"),
+        ("propagationPolicy", "string"),
+    ),
+    "deletecollection": (
+        ("continue", "string"), ("dryRun", "string"), ("fieldSelector", "string"), ("gracePeriodSeconds", "integer"),
+        ("labelSelector", "string"), ("limit", "integer"), ("propagationPolicy", "string"),
+    ),
+}  # fmt: skip
+_METHODS = {"create": "post", "update": "put", "patch": "patch", "delete": "delete", "get": "get"}
+_PATCHES = (
+    "application/apply-patch+yaml",
+    "application/json-patch+json",
+    "application/merge-patch+json",
+    "application/strategic-merge-patch+json",
+)
 
 
-def answer(server: Any, request: Any) -> Any:
+def answer(server: ApiServer, request: http.Request) -> http.Response | None:
+    path = request.path.rstrip("/")
+    if path == "/openapi/v3" and server.settings.minor >= 24:
+        return wire.answer(index(server))
+    if path == "/openapi/v2":
+        return _document(request, _bytes(server, ""))
+    if path.startswith("/openapi/v3/") and server.settings.minor >= 24:
+        name = path.removeprefix("/openapi/v3/")
+        if name in _names(server):
+            return _document(request, _bytes(server, name))
     return None
+
+
+def _document(request: http.Request, body: bytes) -> http.Response:
+    etag = f'"{_hash(body)}"'
+    headers = [("Cache-Control", "no-cache, private"), ("Content-Type", "application/json"), ("Etag", etag)]
+    headers.append(("Vary", "Accept"))
+    if request.headers.get("if-none-match") == etag:
+        return http.Response(status=304, headers=headers)
+    return http.Response(headers=headers, body=body)
+
+
+def _hash(body: bytes) -> str:
+    return hashlib.sha512(body).hexdigest().upper()
+
+
+def _names(server: ApiServer) -> list[str]:
+    """The group versions that have a document: "api/v1", "apis/apps/v1"..."""
+    found = []
+    for group, versions in server.served.groups().items():
+        found += [f"apis/{group}/{version}" if group else f"api/{version}" for version in versions]
+    return sorted(found)
+
+
+def index(server: ApiServer) -> Object:
+    """The hash stands for the resources served: what the documents are made from changes with the release only."""
+    paths = {}
+    for name in _names(server):
+        mark = _hash(f"{server.version}/{name}/{server.served.generation}".encode())
+        paths[name] = {"serverRelativeURL": f"/openapi/v3/{name}?hash={mark}"}
+    return {"paths": paths}
+
+
+def _bytes(server: ApiServer, name: str) -> bytes:
+    """A document's text, made once for each state of what is served; "" is v2."""
+    cache = server.documents
+    key = (name, server.served.generation)
+    if key not in cache:
+        made = document(server, name) if name else swagger(server)
+        cache[key] = json.dumps(made, separators=(",", ":")).encode()
+    return cache[key]
+
+
+# -- documents ----------------------------------------------------------------------------------------------------
+
+
+def document(server: ApiServer, name: str) -> Object:
+    """OpenAPI 3.0 of one group version."""
+    parts = name.split("/")
+    group, version = ("", parts[1]) if parts[0] == "api" else (parts[1], parts[2])
+    resources = server.served.resources(group, version)
+    builder = _Builder("#/components/schemas/")
+    paths: Object = {}
+    for resource in resources:
+        paths |= _paths(builder, resource, group, version, three=True)
+    return {
+        "openapi": "3.0.0",
+        "info": {"title": "Kubernetes", "version": server.version},
+        "paths": dict(sorted(paths.items())),
+        "components": {
+            "schemas": builder.finish(),
+            "securitySchemes": {"BearerToken": {"type": "apiKey", "name": "authorization", "in": "header"}},
+        },
+    }
+
+
+def swagger(server: ApiServer) -> Object:
+    """OpenAPI 2.0 of everything."""
+    builder = _Builder("#/definitions/")
+    paths: Object = {}
+    for group, versions in server.served.groups().items():
+        for version in versions:
+            for resource in server.served.resources(group, version):
+                paths |= _paths(builder, resource, group, version, three=False)
+    return {
+        "swagger": "2.0",
+        "info": {"title": "Kubernetes", "version": server.version},
+        "paths": dict(sorted(paths.items())),
+        "definitions": builder.finish(),
+        "securityDefinitions": {"BearerToken": {"type": "apiKey", "name": "authorization", "in": "header"}},
+    }
+
+
+@lru_cache(maxsize=None)
+def definition_name(type_name: str) -> str:
+    """io.k8s.api.core.v1.Pod of core.v1.Pod."""
+    package, rest = type_name.split(".", 1)
+    return f"{_PREFIXES.get(package, f'io.k8s.api.{package}')}.{rest}"
+
+
+class _Builder:
+    """Collects the definitions that are referred to, and all that those refer to."""
+
+    def __init__(self, prefix: str) -> None:
+        self._prefix = prefix
+        self._three = prefix.startswith("#/components")
+        self._found: Object = {}
+        self._kinds: dict[str, list[Object]] = {}
+
+    def refer(self, type_name: str) -> Object:
+        name = definition_name(type_name)
+        if name not in self._found:
+            self._found[name] = {}
+            found = schema.find_type(type_name)
+            if found is not None:
+                self._found[name] = self._struct(found)
+        return {"$ref": self._prefix + name}
+
+    def kind(self, type_name: str, group: str, version: str, kind: str) -> Object:
+        reference = self.refer(type_name)
+        known = self._kinds.setdefault(definition_name(type_name), [])
+        gvk = {"group": group, "kind": kind, "version": version}
+        if gvk not in known:
+            known.append(gvk)
+        return reference
+
+    def list_of(self, resource: Resource, group: str, version: str) -> Object:
+        """The list kind; Kubernetes has one for each."""
+        type_name = resource.type(version)
+        name = definition_name(f"{type_name}List")
+        if name not in self._found:
+            items = self.kind(type_name, group, version, resource.kind)
+            self._found[name] = {
+                "type": "object",
+                "required": ["items"],
+                "properties": {
+                    "apiVersion": {"type": "string"},
+                    "items": {"type": "array", "items": self._wrapped(items)},
+                    "kind": {"type": "string"},
+                    "metadata": self._wrapped(self.refer("meta.v1.ListMeta")),
+                },
+            }
+            self._kinds[name] = [{"group": group, "kind": resource.list_kind, "version": version}]
+        return {"$ref": self._prefix + name}
+
+    def finish(self) -> Object:
+        for name, kinds in self._kinds.items():
+            self._found[name]["x-kubernetes-group-version-kind"] = kinds
+        return dict(sorted(self._found.items()))
+
+    def _struct(self, found: types.Type) -> Object:
+        out: Object = {"type": "object"}
+        text = descriptions.of_type(found.name)
+        if text:
+            out["description"] = text
+        required = [name for name, each in found.fields.items() if each.required]
+        if required:
+            out["required"] = required
+        out["properties"] = {name: self._field(found, each) for name, each in found.fields.items()}
+        if found.atomic:
+            out["x-kubernetes-map-type"] = "atomic"
+        return out
+
+    def _field(self, owner: types.Type, field: types.Field) -> Object:
+        out: Object = {}
+        text = descriptions.of_field(owner.name, field.name)
+        if text:
+            out["description"] = text
+        out |= self._value(field.kind)
+        if field.default is not None:
+            out["default"] = field.default
+        if "$ref" in out and len(out) > 1:
+            out = {**{key: value for key, value in out.items() if key != "$ref"}, "allOf": [{"$ref": out["$ref"]}]}
+        if field.list_keys:
+            out["x-kubernetes-list-map-keys"] = list(field.list_keys)
+        if field.list_type:
+            out["x-kubernetes-list-type"] = field.list_type
+        if field.map_type:
+            out["x-kubernetes-map-type"] = field.map_type
+        if field.merge_key:
+            out["x-kubernetes-patch-merge-key"] = field.merge_key
+        if field.strategies:
+            out["x-kubernetes-patch-strategy"] = ",".join(field.strategies)
+        return out
+
+    def _value(self, kind: str) -> Object:
+        if kind.startswith("[]"):
+            return {"type": "array", "items": self._wrapped(self._value(kind[2:]))}
+        if kind.startswith("{}"):
+            return {"type": "object", "additionalProperties": self._wrapped(self._value(kind[2:]))}
+        if kind in _SCALARS:
+            return dict(_SCALARS[kind])
+        if kind in _LEAVES:
+            name, form = _LEAVES[kind]
+            if not self._three and "oneOf" in form:
+                form = {"type": "string", **({"format": form["format"]} if "format" in form else {})}
+            self._found.setdefault(name, dict(form))
+            return {"$ref": self._prefix + name}
+        return self.refer(kind)
+
+    def _wrapped(self, value: Object) -> Object:
+        """OpenAPI 3.0 lets nothing stand beside a $ref; kube-openapi wraps it so that a default may."""
+        return {"allOf": [value]} if self._three and "$ref" in value else value
+
+
+# -- paths --------------------------------------------------------------------------------------------------------
+
+
+def _paths(builder: _Builder, resource: Resource, group: str, version: str, three: bool) -> Object:
+    base = f"/apis/{group}/{version}" if group else f"/api/{version}"
+    collection = f"{base}/namespaces/{{namespace}}/{resource.plural}" if resource.namespaced else f"{base}/{resource.plural}"
+    maker = _Operations(builder, resource, group, version, three)
+    paths: Object = {}
+    verbs = resource.verbs
+    found = {}
+    if "list" in verbs:
+        found["get"] = maker.operation("list", "list")
+    if "create" in verbs:
+        found["post"] = maker.operation("post", "post")
+    if "deletecollection" in verbs:
+        found["delete"] = maker.operation("deletecollection", "deletecollection")
+    if found:
+        paths[collection] = maker.item(found, ("namespace",) if resource.namespaced else ())
+        if resource.namespaced and "list" in verbs:
+            paths[f"{base}/{resource.plural}"] = maker.item({"get": maker.operation("list", "list")}, ())
+    single = {_METHODS[verb]: maker.operation(_METHODS[verb], _METHODS[verb]) for verb in verbs if verb in _METHODS and verb != "create"}
+    names = ("name", "namespace") if resource.namespaced else ("name",)
+    if single:
+        paths[f"{collection}/{{name}}"] = maker.item(single, names)
+    for name, sub in resource.subresources.items():
+        operations = {
+            _METHODS[verb]: maker.operation(_METHODS[verb], _METHODS[verb], sub=name) for verb in sub.verbs if verb in _METHODS
+        }
+        if operations:
+            paths[f"{collection}/{{name}}/{name}"] = maker.item(operations, names)
+    return paths
+
+
+class _Operations:
+    def __init__(self, builder: _Builder, resource: Resource, group: str, version: str, three: bool) -> None:
+        self._builder = builder
+        self._resource = resource
+        self._group = group
+        self._version = version
+        self._three = three
+
+    def item(self, operations: Object, names: Iterable[str]) -> Object:
+        parameters = [self._parameter(name, "string", "path") for name in (*names,)]
+        return {**operations, "parameters": [*parameters, self._parameter("pretty", "string", "query")]}
+
+    def _parameter(self, name: str, kind: str, where: str) -> Object:
+        found: Object = {"name": name, "in": where}
+        text = descriptions.of_parameter(name)
+        if text:
+            found["description"] = text
+        if where == "path":
+            found["required"] = True
+        if self._three:
+            return {**found, "schema": {"type": kind, "uniqueItems": True}}
+        return {**found, "type": kind, "uniqueItems": True}
+
+    def operation(self, action: str, method: str, sub: str = "") -> Object:
+        resource, builder = self._resource, self._builder
+        kind, group, version = resource.kind, self._group, self._version
+        known = resource.subresources.get(sub)
+        if known is not None and known.version:
+            kind, group, version = known.kind, known.group, known.version
+        type_name = f"{schema.resources.package(group)}.{version}.{kind}"
+        if schema.find_type(type_name) is None:
+            reference: Object = {"type": "string"}
+        elif action == "list":
+            reference = builder.list_of(resource, group, version)
+        elif action in ("delete", "deletecollection"):
+            builder.kind(type_name, group, version, kind)
+            reference = builder.kind("meta.v1.Status", "", "v1", "Status")
+        else:
+            reference = builder.kind(type_name, group, version, kind)
+        scope = "Namespaced" if resource.namespaced else ""
+        tag = f"{schema.resources.package(self._group)}_{self._version}"
+        identity = f"{action}{tag.title().replace('_', '')}{scope}{resource.kind}{sub.title()}"
+        out: Object = {
+            "tags": [tag],
+            "description": _described(action, kind, sub),
+            "operationId": identity,
+            "parameters": [self._parameter(name, what, "query") for name, what in _PARAMETERS[action]],
+            "responses": self._responses(reference),
+            "x-kubernetes-action": action,
+            "x-kubernetes-group-version-kind": {"group": group, "kind": kind, "version": version},
+        }
+        if method in ("post", "put", "patch", "delete"):
+            self._body(out, action, reference)
+        return out
+
+    def _responses(self, reference: Object) -> Object:
+        answers: Object = {}
+        content = {"application/json": {"schema": reference}}
+        answers["200"] = {"description": "OK", **({"content": content} if self._three else {"schema": reference})}
+        answers["401"] = {"description": "Unauthorized"}
+        return answers
+
+    def _body(self, out: Object, action: str, reference: Object) -> None:
+        if action in ("delete", "deletecollection"):
+            reference = self._builder.kind("meta.v1.DeleteOptions", "", "v1", "DeleteOptions")
+        media = _PATCHES if action == "patch" else ("*/*",)
+        if action == "patch":
+            reference = {"type": "object"}
+        if self._three:
+            out["requestBody"] = {"content": {each: {"schema": reference} for each in media}}
+        else:
+            out["parameters"] = [{"name": "body", "in": "body", "required": True, "schema": reference}, *out["parameters"]]
+            out["consumes"] = list(media)
+            out["produces"] = ["application/json", "application/yaml"]
+
+
+def _described(action: str, kind: str, sub: str) -> str:
+    what = f"{sub} of a {kind}" if sub else kind
+    return {
+        "list": f"list or watch objects of kind {kind}",
+        "get": f"read one {what}",
+        "post": f"create a {what}",
+        "put": f"replace a {what}",
+        "patch": f"change parts of a {what}",
+        "delete": f"delete a {what}",
+        "deletecollection": f"delete many objects of kind {kind}",
+    }[action]

@@ -39,6 +39,8 @@ class Served:
 
     def __init__(self, minor: int) -> None:
         self._minor = minor
+        # Counts changes of what is served.
+        self.generation = 0
         self._by_path: dict[tuple[str, str, str], Resource] = {}
         for resource in schema.RESOURCES.values():
             for version in resource.versions:

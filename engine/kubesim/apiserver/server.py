@@ -73,6 +73,8 @@ class ApiServer:
         self.dial: Dial | None = None
         self.served = Served(self.settings.minor)
         self.registry = Registry(world, store, self.settings)
+        # OpenAPI documents that were asked for, as text (`openapi`).
+        self.documents: dict[tuple[str, int], bytes] = {}
         self._clients: dict[http.User, local.LocalClient] = {}
         from kubesim.apiserver.controllers import bootstrap
 
