@@ -16,6 +16,7 @@ from kubesim.machine import Machine
 from kubesim.net.network import Network
 from kubesim.node.kubelet import Kubelet
 from kubesim.presets import addons
+from kubesim.programs import authority
 from kubesim.scheduler.scheduler import Scheduler
 from kubesim.store.store import Store
 from kubesim.world import Stalled, World
@@ -48,7 +49,10 @@ class Cluster:
             node_port_range=self.preset.node_port_range,
             advertise=next((node.address for node in self.preset.nodes if node.control_plane), ""),
         )
-        self.controllers = controllers.start_all(self.world, self.api.client, version=self.preset.version)
+        certificate = authority.root(self.world.start).pem()
+        self.controllers = controllers.start_all(
+            self.world, self.api.client, version=self.preset.version, certificate=certificate
+        )
         self.scheduler: Scheduler | None = None
         self.nodes: dict[str, Machine] = {}
         self.kubelets: dict[str, Kubelet] = {}

@@ -14,6 +14,7 @@ from kubesim.machine import Machine
 from kubesim.node.config import KubeletConfig
 from kubesim.presets import manifests
 from kubesim.presets.preset import NodeSpec, Preset
+from kubesim.programs import authority
 
 if TYPE_CHECKING:
     from kubesim.cluster import Cluster
@@ -84,6 +85,7 @@ def _node(cluster: Cluster, spec: NodeSpec, resolver: str) -> Machine:
         "/etc/hosts": _hosts(preset),
         "/etc/resolv.conf": _resolv(preset, resolver),
         "/etc/kubernetes/admin.conf": _kubeconfig(preset),
+        authority.BUNDLE: authority.bundle(),
         f"{home}/.kube/config": _kubeconfig(preset),
     }
     if spec.control_plane:
@@ -118,6 +120,7 @@ def _outside(cluster: Cluster, resolver: str) -> Machine:
         "/etc/hosts": "127.0.0.1 localhost\n",
         "/etc/resolv.conf": _resolv(preset, resolver),
         f"{home}/.kube/config": _kubeconfig(preset),
+        authority.BUNDLE: authority.bundle(),
     }
     files = FileSystem(disk, clock=lambda: cluster.world.now)
     files.mkdir("/tmp", parents=True)
