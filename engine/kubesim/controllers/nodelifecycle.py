@@ -81,6 +81,7 @@ class NodeLifecycleController(Controller):
     def start(self) -> None:
         self.grace = GRACE_SINCE_132 if self.minor >= 32 else GRACE
         self._heard: dict[str, float] = {}
+        self._ready: dict[str, bool] = {}
         self._evictions: dict[str, Timer] = {}
         self._nodes = self.informers.of("nodes")
         self._nodes.on_event(self._node_changed)
@@ -103,6 +104,7 @@ class NodeLifecycleController(Controller):
         name = objects.name(node)
         if kind == "DELETED":
             self._heard.pop(name, None)
+            self._ready.pop(name, None)
             for pod in self._pods.by("node", name):
                 self._cancel(pod)
             return
@@ -135,10 +137,11 @@ class NodeLifecycleController(Controller):
         if taints != matching.taints(node):
             node = self.client.patch("nodes", key, "", {"spec": {"taints": taints or None}})
         self._evict(node)
-        ready = pods.condition(node, "Ready")
-        # A node that has never reported anything is not known to be bad.
-        if ready is not None and ready["status"] != "True":
+        ready = (pods.condition(node, "Ready") or {}).get("status") == "True"
+        # Only a node that was well takes its pods with it: what never reported is not known to have been.
+        if self._ready.get(key) and not ready:
             self._mark_pods(node)
+        self._ready[key] = ready
 
     def _unknown(self, node: Object) -> Object:
         """What is not reported any more is unknown (tryUpdateNodeHealth)."""
