@@ -64,7 +64,18 @@ def rewrite(before: Packet, after: Packet) -> str:
 def explain(trace: Trace) -> str:
     """The trace in a sentence or two: what happened, and how a client feels it."""
     felt = felt_as(trace)
-    return render.explain(trace) + (f" {felt[0].upper()}{felt[1:]}." if felt else "")
+    told = _astray(trace) if trace.hops[-1].kind == "internet" and not trace.reply else render.explain(trace)
+    return told + (f" {felt[0].upper()}{felt[1:]}." if felt else "")
+
+
+def _astray(trace: Trace) -> str:
+    """A packet that left for the wide world and was lost there: who masqueraded it on the way is beside the point."""
+    asked = f"{trace.hops[0].host} asked {destination(trace.flow)}"
+    if trace.final.dst != trace.flow.dst:
+        return f"{asked}, which became {destination(trace.final)}; the packet left the cluster, and nobody answered."
+    return (
+        f"{asked}. No rule gave the packet another destination, so it left the cluster, where nobody has that address."
+    )
 
 
 def felt_as(trace: Trace) -> str:

@@ -14,7 +14,7 @@ def lines(trace):
 
 def test_a_packet_to_a_service_is_told_in_its_decisive_moments():
     assert lines(traces.delivered()) == [
-        "default/client: The name becomes 10.96.44.12",
+        "default/client: The name web.default.svc.cluster.local becomes 10.96.44.12",
         "default/client: A packet for 10.96.44.12:80",
         "default/client: On to kind-worker",
         "kind-worker: PREROUTING hands it to KUBE-SERVICES",

@@ -36,6 +36,14 @@ def dot(services: Sequence[Object], slices: Sequence[Object], pods: Sequence[Obj
             lines.append(
                 f"  {identifier('svc', _name(service))} -> {identifier('none', _name(service))} [style=dotted];"
             )
+    # Pods behind no Service stand with the others all the same, not where the arrows begin.
+    start = next((identifier("slice", _name(each)) for each in slices), "")
+    chosen = {address for each in slices for address, _ready in _endpoints(each)}
+    lines += [
+        f"  {start} -> {identifier('pod', _name(pod))} [style=invis];"
+        for pod in pods
+        if start and chosen.isdisjoint(_addresses(pod))
+    ]
     lines += _nodes(pods)
     return "\n".join([*lines, "}"]) + "\n"
 

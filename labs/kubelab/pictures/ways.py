@@ -26,6 +26,10 @@ def dot(traces: Sequence[Trace]) -> str:
     return drawing.text()
 
 
+# What the box of a host says that only passed the packet on.
+HANDED_ON = "hands it on"
+
+
 class _Drawing:
     def __init__(self) -> None:
         # host -> its kind; node id -> (host, label, attributes); (from, to) -> (label, share, attributes).
@@ -112,14 +116,14 @@ class _Drawing:
         return [f"  subgraph {identifier('cluster', host)} {{", f"    {frame}", *inside, "  }"]
 
     def _parts(self, start: str) -> bool:
-        """Whether ways part here: only there an arrow says its chance."""
-        return sum(each == start for each, _end in self._edges) > 1
+        """Whether dice part the ways here: only there an arrow says its chance.  (A host that hands on has none.)"""
+        return HANDED_ON not in self._nodes[start][1] and sum(each == start for each, _end in self._edges) > 1
 
 
 def _label(scene: Scene, alone: bool) -> tuple[str, str]:
     """What a box says, and how it looks."""
     if alone:
-        return "hands it on", ', style="rounded,dashed"'
+        return HANDED_ON, ', style="rounded,dashed"'
     if scene.verdict is not None:
         good = scene.verdict is Verdict.DELIVERED
         sign = words.headline_of(scene.verdict)

@@ -15,7 +15,7 @@ from kubelab import figures, words
 from kubelab.stepper import scenes as scenes_module
 from kubelab.stepper.scenes import Scene
 from kubesim.net.packet import Packet
-from kubesim.net.trace import Hop, Kind, Trace, Verdict
+from kubesim.net.trace import Hop, Trace, Verdict
 
 # The rail's measures, in SVG units (pixels at full width).
 BOX, GAP, TOP = 178, 62, 58
@@ -92,10 +92,7 @@ def _tags(scenes: list[Scene]) -> list[int]:
     seen: dict[tuple[str, ...], int] = {}
     return [
         seen.setdefault(
-            # While the name is being resolved there is no packet yet.
-            ("resolve",)
-            if scene.kind is Kind.RESOLVE
-            else (scene.way, words.source(scene.after), words.destination(scene.after)),
+            (scene.note,) if scene.note else (scene.way, words.source(scene.after), words.destination(scene.after)),
             len(seen),
         )
         for scene in scenes
@@ -137,7 +134,7 @@ def _rail(me: str, trace: Trace, scenes: list[Scene], hosts: list[Hop]) -> str:
     out.append('<g class="kw-mover">')
     shown: set[int] = set()
     for scene, tag in zip(scenes, _tags(scenes), strict=True):
-        if tag not in shown and scene.kind is not Kind.RESOLVE:
+        if tag not in shown:
             shown.add(tag)
             out.append(_tag(tag, scene, trace))
     out.append("</g></svg>")
@@ -169,12 +166,13 @@ def _tag(tag: int, scene: Scene, trace: Trace) -> str:
     first, second = words.source(packet), words.destination(packet)
     # In the direction of travel on the rail: the client's side is left.
     left, right = (first, second) if scene.way == "request" else (second, first)
-    text = f"{left} {arrow} {right}"
+    text = scene.note or f"{left} {arrow} {right}"
+    above = "DNS" if scene.note else f"{scene.way}{', rewritten' if rewritten else ''}"
     wide = max(150, round(len(text) * 7.0) + 18)
     return (
         f'<g class="kw-tag kw-t{tag}{rewritten}"><line class="kw-stem" x1="{BOX / 2}" x2="{BOX / 2}" y1="42" y2="{TOP - 1}"/>'
         f'<rect x="{BOX / 2 - wide / 2}" y="14" width="{wide}" height="28" rx="6"/>'
-        f'<text class="kw-way" x="{BOX / 2}" y="9" text-anchor="middle">{scene.way}{", rewritten" if rewritten else ""}</text>'
+        f'<text class="kw-way" x="{BOX / 2}" y="9" text-anchor="middle">{above}</text>'
         f'<text x="{BOX / 2}" y="32" text-anchor="middle">{escape(text)}</text></g>'
     )
 
@@ -223,6 +221,8 @@ def _missed(scene: Scene) -> str:
 
 
 def _packet(scene: Scene) -> str:
+    if scene.note:
+        return ""
     rows = [
         ("source", words.source(scene.before), words.source(scene.after)),
         ("destination", words.destination(scene.before), words.destination(scene.after)),

@@ -31,7 +31,11 @@ class Missed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scene:
-    """One moment.  `question` is asked in predict mode before the rest is shown; `folded` says what was passed by."""
+    """One moment.
+
+    `question` is asked in predict mode before the rest is shown; `folded` says what was passed by; `note` stands in for the
+    packet while there is none yet.
+    """
 
     way: str  # "request" or "reply"
     host: str
@@ -45,6 +49,7 @@ class Scene:
     question: str = ""
     missed: tuple[Missed, ...] = ()
     folded: str = ""
+    note: str = ""
     verdict: Verdict | None = None
 
     @property
@@ -70,13 +75,21 @@ def hosts(trace: Trace) -> list[Hop]:
 
 
 def _resolved(trace: Trace) -> Iterator[Scene]:
+    asked = trace.lookups[0] if trace.lookups else None
     for name, address in trace.resolved:
+        text = "A packet carries no names, so the name is asked of DNS first. The answer is one address."
+        if asked is not None and asked.flow.dst != asked.final.dst:
+            text += (
+                f" (DNS is a Service too: the question went to {words.destination(asked.flow)} and was rewritten on its way,"
+                f" to {words.destination(asked.final)}.)"
+            )
         yield Scene(
             way="request",
             host=trace.hops[0].host,
             kind=Kind.RESOLVE,
-            title=f"The name becomes {address}",
-            text=f"{name} is asked of the cluster's DNS. The answer is one address; a packet carries no names.",
+            title=f"The name {name} becomes {address}",
+            text=text,
+            note=f"{name} is {address}",
             question=f"What does DNS answer for {name}: the address of a pod, or something else?",
             before=trace.flow,
             after=trace.flow,
