@@ -105,3 +105,15 @@ def test_json_protocol(place):
     }
     assert json.loads(answer(place.terminal, '{"command": "echo $x"}'))["stdout"] == "1\n"
     assert json.loads(answer(place.terminal, "nonsense"))["exit_code"] == 2
+
+
+def test_a_containers_own_sleeping_does_not_keep_the_cluster_busy(place):
+    from kubesim.shell import processes
+    from kubesim.shell.context import Context
+
+    ctx = Context(
+        machine=place.machine, name="sh", args=["-c", "while true; do sleep 5; done"], env={}, cwd="/", background=True
+    )
+    place.world.spawn(processes.run(ctx))
+    assert place.world.settle()
+    assert place.world.now == place.world.start

@@ -119,7 +119,7 @@ async def _tool(process: Process) -> int:
     except (processes.NotExecutable, IsADirectoryError):
         raise CannotStart(f'exec: "{name}": permission denied') from None
     out = Lines(process.log)
-    ctx = context.Context(machine=machine, name=name, args=args, env=machine.env, cwd=machine.cwd, out=out, err=out)
+    ctx = context.Context(machine=machine, name=name, args=args, env=machine.env, cwd=machine.cwd, out=out, err=out, background=True)
     try:
         return await processes.run(ctx)
     finally:

@@ -33,7 +33,8 @@ class Context:
     `name` is what was typed (`ip6tables-save` and `iptables-save` are one file), `args` what followed.  `env` holds the exported
     variables; a command may not change the shell's, but for those that get the `shell` and are builtins in real life.
     `user` is who runs it, the machine's own where nothing else is said.  `terminal` says that stdout is a terminal (progress
-    meters and columns differ).
+    meters and columns differ).  `background`: nobody waits for this command (a container's main process), so that its sleeping
+    does not keep the cluster from coming to rest.
     """
 
     machine: Machine
@@ -47,6 +48,7 @@ class Context:
     shell: Shell | None = None
     user: str = ""
     terminal: bool = False
+    background: bool = False
 
     def __post_init__(self) -> None:
         self.user = self.user or self.machine.user

@@ -48,9 +48,11 @@ class Shell:
         args: Sequence[str] = (),
         user: str = "",
         interactive: bool = False,
+        background: bool = False,
     ) -> None:
         self.machine = machine
         self.interactive = interactive
+        self.background = background
         self.user = user or machine.user
         self.session = session
         self.name = name
@@ -96,7 +98,7 @@ class Shell:
         """A subshell: the same but for what it changes."""
         child = object.__new__(Shell)
         child.machine, child.session, child.name, child.user = self.machine, self.session, self.name, self.user
-        child.interactive = self.interactive
+        child.interactive, child.background = self.interactive, self.background
         child.fds = dict(self.fds)
         child.traps = {}
         old = self.state
@@ -515,6 +517,7 @@ class Shell:
             err=self.fds.get(2) or Null(),
             shell=self,
             user=self.user,
+            background=self.background,
             terminal=self.fds.get(1) is self.session.screen,
         )
 

@@ -166,11 +166,11 @@ async def execute(
         )
     except processes.NotFound:
         how = f"stat {name}: no such file or directory" if "/" in name else "executable file not found in $PATH"
-        return cannot_start(name, how, 127)
+        return cannot_start(machine, name, how, 127)
     except processes.NotExecutable:
-        return cannot_start(name, "permission denied", 126)
+        return cannot_start(machine, name, "permission denied", 126)
     except IsADirectoryError:
-        return cannot_start(name, "is a directory", 126)
+        return cannot_start(machine, name, "is a directory", 126)
     env = {"PATH": ":".join(processes.DIRECTORIES), "HOSTNAME": machine.hostname, "HOME": machine.home, **machine.env}
     source: Input = (Text(decode(stdin)) if stdin else Null()) if isinstance(stdin, bytes) else stdin
     ctx = Context(
@@ -187,12 +187,13 @@ async def execute(
     return Result(captured.text, complaints.text, status)
 
 
-def cannot_start(name: str, why: str, status: int) -> Result:
-    """runc's refusal (libcontainer, `exec.LookPath`), as CRI hands it on; kubectl prints it after "error: "."""
+def cannot_start(machine: Machine, name: str, why: str, status: int) -> Result:
+    """runc's refusal (libcontainer, `exec.LookPath`), as containerd's CRI hands it on; kubectl prints it after "error: "."""
+    identifier = f"{machine.world.rng('exec').getrandbits(256):064x}"
     message = (
-        "Internal error occurred: Internal error occurred: error executing command in container: failed to exec in container: "
-        'failed to start exec: OCI runtime exec failed: exec failed: unable to start container process: exec: "'
-        f'{name}": {why}'
+        "Internal error occurred: error executing command in container: failed to exec in container: "
+        f'failed to start exec "{identifier}": OCI runtime exec failed: exec failed: unable to start container process: '
+        f'exec: "{name}": {why}: unknown'
     )
     return Result("", message, status)
 

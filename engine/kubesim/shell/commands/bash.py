@@ -52,6 +52,7 @@ async def run(ctx: Context) -> int:
         name=name,
         args=args,
         user=ctx.user,
+        background=ctx.background,
     )
     shell.state.env["0"] = called
     shell.aliases.clear()

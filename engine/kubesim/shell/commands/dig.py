@@ -81,7 +81,7 @@ async def run(ctx: Context) -> int:
         for record in found.reply.answer.answer:
             ctx.print(record.data)
         return 0
-    _show(ctx, query, found.reply, server, address, found.seconds)
+    _show(ctx, query, found, found.reply, server, address)
     return 0
 
 
@@ -149,7 +149,7 @@ def _toggle(ctx: Context, query: _Query, text: str) -> None:
             query.options[bare] = on
 
 
-def _show(ctx: Context, query: _Query, reply: wire.Reply, server: str, address: str, seconds: float) -> None:
+def _show(ctx: Context, query: _Query, asked: resolver.Lookup, reply: wire.Reply, server: str, address: str) -> None:
     message, answer = reply.message, reply.answer
     edns = message.edns >= 0
     if query.on("comments"):
@@ -173,7 +173,7 @@ def _show(ctx: Context, query: _Query, reply: wire.Reply, server: str, address: 
     if query.on("question"):
         ctx.print(
             (";; QUESTION SECTION:\n" if query.on("comments") else "")
-            + _columns([(f";{reply.question.name}", 32), ("IN", 40), (query.type, 0)])
+            + _columns([(f";{asked.question.name}", 32), ("IN", 40), (query.type, 0)])
             + "\n"
         )
     for title, section, option in (
@@ -192,7 +192,7 @@ def _show(ctx: Context, query: _Query, reply: wire.Reply, server: str, address: 
         stamp = ids.utc(ctx.world.now).strftime("%a %b %d %H:%M:%S UTC %Y")
         how = "TCP" if query.on("tcp", False) else "UDP"
         ctx.print(
-            f";; Query time: {seconds * 1000:.0f} msec\n;; SERVER: {address}#{query.port}({server}) ({how})\n;; WHEN: {stamp}\n"
+            f";; Query time: {asked.seconds * 1000:.0f} msec\n;; SERVER: {address}#{query.port}({server}) ({how})\n;; WHEN: {stamp}\n"
             f";; MSG SIZE  rcvd: {reply.size}\n"
         )
 

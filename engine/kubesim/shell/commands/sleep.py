@@ -21,10 +21,7 @@ async def run(ctx: Context) -> int:
     if not ctx.args:
         raise Usage("sleep: missing operand\nTry 'sleep --help' for more information.\n")
     if "infinity" in ctx.args:
-        # Somebody else ends it.  In the background, so that a cluster with such a pod can come to rest.
         while True:
             await ctx.world.sleep(86400.0, background=True)
-    total = sum(seconds(text) for text in ctx.args)
-    # Nobody waits a day for a sleep: it is a pod that idles (`sleep 86400`, `sleep 1000000`).
-    await ctx.world.sleep(total, background=ctx.machine.kind == "container" and ctx.shell is None and total >= 600)
+    await ctx.world.sleep(sum(seconds(text) for text in ctx.args), background=ctx.background)
     return 0
