@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import sys
 import time
+from collections.abc import Callable
 from typing import IO
 
 from kubesim.cluster import Cluster
 from kubesim.fronts import pacing
-from kubesim.shell.terminal import Result, Terminal
-from kubesim.world import Stalled
+from kubesim.shell.terminal import Terminal
 
 WELCOME = """\
 A cluster of {count} in this process: {title} ({version}).
@@ -51,20 +50,18 @@ def json_lines(cluster: Cluster, lines: IO[str], out: IO[str]) -> None:
 
 
 def interactive(cluster: Cluster) -> int:
-    """Prompt, run, print, until the end of input.  The world follows the wall clock."""
-    with contextlib.suppress(ImportError):
-        import readline  # noqa: F401  line editing and history, where there is one
-    terminal = cluster.terminal()
+    """Prompt, run, show, until the end of input.  The world follows the wall clock."""
+    terminal = Terminal(cluster.home, interactive=True)
     pacer = pacing.Pacer(cluster.world)
-    preset, machine = cluster.preset, terminal.machine
+    _line_editing(terminal)
     nodes = len(cluster.nodes)
     sys.stdout.write(
         WELCOME.format(
             count="one node" if nodes == 1 else f"{nodes} nodes",
-            title=preset.title,
-            version=preset.version,
-            user=machine.user,
-            hostname=machine.hostname,
+            title=cluster.preset.title,
+            version=cluster.preset.version,
+            user=terminal.machine.user,
+            hostname=terminal.machine.hostname,
         )
     )
     code = 0
@@ -77,34 +74,53 @@ def interactive(cluster: Cluster) -> int:
             print("exit")
             return code
         except KeyboardInterrupt:
-            print("^C")
+            print()
             continue
         pacer.catch_up()
         if line.strip() in ("exit", "logout"):
             return code
-        result = paced(cluster, terminal, line, pacer)
-        sys.stdout.write(result.stdout)
-        sys.stdout.flush()
-        sys.stderr.write(result.stderr)
-        sys.stderr.flush()
-        code = result.exit_code
+        code = paced(cluster, terminal, line, pacer)
 
 
-def paced(cluster: Cluster, terminal: Terminal, line: str, pacer: pacing.Pacer) -> Result:
-    """Run one command while the wall clock drives the world, so that `sleep 3` takes three seconds.  Ctrl-C ends it."""
-    world = cluster.world
-    task = world.spawn(terminal.run(line), "terminal")
+def _line_editing(terminal: Terminal) -> None:
+    """History and completion by Tab, where Python has readline."""
     try:
-        while not task.done:
+        import readline
+    except ImportError:
+        return
+
+    def complete(_word: str, index: int) -> str | None:
+        found = terminal.completions(readline.get_line_buffer()[: readline.get_endidx()])
+        return found[index] if index < len(found) else None
+
+    readline.set_completer(complete)
+    readline.set_completer_delims(" \t\n;|&<>()$")
+    # macOS' Python has libedit under the same name, which takes other words.
+    libedit = "libedit" in (readline.__doc__ or "")
+    readline.parse_and_bind("bind ^I rl_complete" if libedit else "tab: complete")
+
+
+def paced(cluster: Cluster, terminal: Terminal, line: str, pacer: pacing.Pacer) -> int:
+    """Run one command while the wall clock drives the world: `sleep 3` takes three seconds, `get -w` shows what comes as it
+    comes, Ctrl-C ends it."""
+
+    def show(stream: IO[str]) -> Callable[[str], None]:
+        def write(text: str) -> None:
+            stream.write(text)
+            stream.flush()
+
+        return write
+
+    world = cluster.world
+    task = world.spawn(terminal.run(line, out=show(sys.stdout), err=show(sys.stderr)), "terminal")
+    try:
+        while True:
             pacer.catch_up()
-            if not task.done:
-                time.sleep(pacing.TICK)
+            if task.done:
+                return task.result().exit_code
+            time.sleep(pacing.TICK)
     except KeyboardInterrupt:
         task.cancel()
         world.drain()
-        sys.stdout.write("^C\n")
-        return Result("", "", 130)
-    try:
-        return task.result()
-    except Stalled as error:
-        return Result("", f"{error}\n", 1)
+        sys.stdout.write("\n")
+        return 130
