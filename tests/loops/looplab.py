@@ -44,7 +44,12 @@ class Lab:
                 "apiVersion": "apps/v1",
                 "kind": "Deployment",
                 "metadata": {"name": name},
-                "spec": {"replicas": replicas, "selector": {"matchLabels": {"app": name}}, "template": template, **spec},
+                "spec": {
+                    "replicas": replicas,
+                    "selector": {"matchLabels": {"app": name}},
+                    "template": template,
+                    **spec,
+                },
             },
         )
 

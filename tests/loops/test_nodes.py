@@ -70,7 +70,10 @@ def test_a_static_pod_follows_its_file(vagrant: Lab) -> None:
     vagrant.settle()
     again = vagrant.get("pods", "web-k8smaster")
     assert objects.uid(again) != objects.uid(mirror)
-    assert again["status"]["containerStatuses"][0]["containerID"] == mirror["status"]["containerStatuses"][0]["containerID"]
+    assert (
+        again["status"]["containerStatuses"][0]["containerID"]
+        == mirror["status"]["containerStatuses"][0]["containerID"]
+    )
     files.write(manifest, text.replace("image: nginx", "image: nginx:1.27"))
     vagrant.settle()
     assert vagrant.state("web-k8smaster")["image"] == "nginx:1.27"
@@ -86,7 +89,10 @@ def test_calico_gives_each_pod_a_link_of_its_own(vagrant: Lab) -> None:
     assert address.startswith("192.168.16.")
     assert vagrant.shell("ip route", "pod/web") in ("", "sh: ip: not found\n", "bash: ip: command not found\n")
     pod = vagrant.cluster.machine("pod/web").net
-    assert [str(each) for each in pod.routes.all()] == ["default via 169.254.1.1 dev eth0", "169.254.1.1 dev eth0 scope link"]
+    assert [str(each) for each in pod.routes.all()] == [
+        "default via 169.254.1.1 dev eth0",
+        "169.254.1.1 dev eth0 scope link",
+    ]
     node = [str(each) for each in vagrant.cluster.nodes["k8smaster"].net.routes.all()]
     assert "blackhole 192.168.16.128/26 proto bird" in node
     assert any(each.startswith(f"{address} dev cali") and each.endswith("scope link") for each in node)

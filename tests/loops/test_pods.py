@@ -59,7 +59,9 @@ def test_a_container_that_crashes_is_restarted_ever_later(kind: Lab) -> None:
     assert state["lastState"]["terminated"]["exitCode"] == 3
     kind.cluster.advance(600)
     assert "back-off 5m0s restarting" in kind.state("crash")["state"]["waiting"]["message"]
-    worker = next(each.worker("default", "crash") for each in kind.cluster.kubelets.values() if each.worker("default", "crash"))
+    worker = next(
+        each.worker("default", "crash") for each in kind.cluster.kubelets.values() if each.worker("default", "crash")
+    )
     assert worker is not None
     assert worker.kubelet.logs("default", "crash", "crash") == b"up\n"
 
@@ -93,7 +95,7 @@ def test_init_containers_run_one_after_the_other_before_the_rest(kind: Lab) -> N
     kind.cluster.advance(4)
     assert kind.condition("pods", "web", "Initialized")["message"] == "containers with incomplete status: [one two]"
     assert kind.state("web")["state"] == {"waiting": {"reason": "PodInitializing"}}
-    kind.settle()
+    kind.cluster.advance(10)
     assert kind.get("pods", "web")["status"]["phase"] == "Running"
     done = kind.get("pods", "web")["status"]["initContainerStatuses"]
     assert [each["state"]["terminated"]["reason"] for each in done] == ["Completed", "Completed"]

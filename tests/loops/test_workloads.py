@@ -189,3 +189,13 @@ def test_a_daemonset_has_a_pod_on_every_node_that_lets_it(kind: Lab) -> None:
     kind.change("daemonsets.apps", "ds", lambda obj: obj["spec"]["template"]["spec"].update(nodeSelector={"x": "y"}))
     kind.settle()
     assert [each["spec"]["nodeName"] for each in kind.pods("ds")] == ["kind-worker"]
+
+
+def test_a_replication_controller_keeps_its_number(kind: Lab) -> None:
+    template = {"metadata": {"labels": {"app": "rc"}}, "spec": {"containers": [{"name": "c", "image": "nginx"}]}}
+    kind.apply("replicationcontrollers", {"metadata": {"name": "rc"}, "spec": {"replicas": 2, "template": template}})
+    kind.settle()
+    assert kind.get("replicationcontrollers", "rc")["status"]["readyReplicas"] == 2
+    kind.change("replicationcontrollers", "rc", lambda obj: obj["spec"].update(replicas=1))
+    kind.settle()
+    assert len(kind.pods("rc")) == 1

@@ -23,6 +23,7 @@ from kubesim.controllers import (
     nodelifecycle,
     podgc,
     replicaset,
+    replicationcontroller,
     rootca,
     serviceaccount,
 )
@@ -34,6 +35,7 @@ from kubesim.world import World
 # By the names that --controllers takes (`cmd/kube-controller-manager/names/controller_names.go`), in upstream's order of start.
 REGISTRY: dict[str, type[Controller]] = {
     "serviceaccount-controller": serviceaccount.ServiceAccountController,
+    "replicationcontroller-controller": replicationcontroller.ReplicationControllerController,
     "endpoints-controller": endpoints.EndpointsController,
     "endpointslice-controller": endpointslice.EndpointSliceController,
     "endpointslice-mirroring-controller": endpointslicemirroring.EndpointSliceMirroringController,

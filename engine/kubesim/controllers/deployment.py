@@ -5,6 +5,8 @@ Source: `pkg/controller/deployment` (`deployment_controller.go`, `sync.go`, `rol
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from kubesim import ids
 from kubesim.client import Object
 from kubesim.controllers import claims, gohash, pods
@@ -62,7 +64,9 @@ class DeploymentController(Controller):
 class Sync:
     """One pass over one Deployment.  `deployment` and the sets are replaced by what each write returns."""
 
-    def __init__(self, controller: DeploymentController, deployment: Object, pods_running) -> None:  # type: ignore[no-untyped-def]
+    def __init__(
+        self, controller: DeploymentController, deployment: Object, pods_running: Callable[[Object], bool]
+    ) -> None:
         self.controller = controller
         self.client = controller.client
         self.now = controller.world.now

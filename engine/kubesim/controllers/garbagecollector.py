@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from kubesim import schema
-from kubesim.client import Object
+from kubesim.client import Handler, Object
 from kubesim.controllers.controller import Controller
 from kubesim.machinery import objects
 
@@ -42,25 +42,20 @@ class GarbageCollector(Controller):
 
     def start(self) -> None:
         self._resources = collectable()
-        self._uids: dict[str, set[str]] = {}
         for resource in self._resources:
             informer = self.informers.of(resource)
             informer.index("any-owner", owners)
             informer.on_event(self._listener(resource))
 
-    def _listener(self, resource: str):  # type: ignore[no-untyped-def]
-        uids = self._uids[resource] = set()
-
+    def _listener(self, resource: str) -> Handler:
         def changed(kind: str, obj: Object, _before: Object | None) -> None:
             uid = objects.uid(obj)
             if kind == "DELETED":
-                uids.discard(uid)
                 for name, each in self._dependents(uid):
                     self._enqueue(name, each)
                 for owner, each in self._owners_in_foreground(obj):
                     self._enqueue(owner, each)
                 return
-            uids.add(uid)
             metadata = obj["metadata"]
             if metadata.get("ownerReferences") or ("deletionTimestamp" in metadata and metadata.get("finalizers")):
                 self._enqueue(resource, obj)

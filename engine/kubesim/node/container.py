@@ -58,9 +58,7 @@ class Container:
         self.sidecar = init and spec.get("restartPolicy") == "Always"
         kubelet = pod.kubelet
         self.world = kubelet.world
-        self.state = ContainerState(
-            name=spec["name"], image=kubelet.images.shown(spec["image"]), sidecar=self.sidecar
-        )
+        self.state = ContainerState(name=spec["name"], image=kubelet.images.shown(spec["image"]), sidecar=self.sidecar)
         self.machine: Machine | None = None
         self.log: logs.Log | None = None
         self.previous: logs.Log | None = None

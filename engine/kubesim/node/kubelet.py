@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from kubesim import http
 from kubesim.apiserver import messages
-from kubesim.client import Client, Object
+from kubesim.client import Client, Handler, Object
 from kubesim.errors import ApiError
 from kubesim.informer import Informers
 from kubesim.machine import Machine
@@ -222,7 +222,7 @@ class Kubelet:
 
     # -- volumes that change --------------------------------------------------------------------------------
 
-    def _source_listener(self, kind: str):  # type: ignore[no-untyped-def]
+    def _source_listener(self, kind: str) -> Handler:
         def changed(event: str, found: Object, before: Object | None) -> None:
             if event != "MODIFIED" or before is None or before.get("data") == found.get("data"):
                 return

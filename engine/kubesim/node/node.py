@@ -6,7 +6,7 @@ Sources: `pkg/kubelet/kubelet_node_status.go`, `pkg/kubelet/nodestatus/setters.g
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kubesim import ids
 from kubesim.client import Object
@@ -115,11 +115,11 @@ class Node:
             if error.code not in (404, 409):
                 raise
 
-    def status(self, before: Mapping[str, object]) -> Object:
+    def status(self, before: Mapping[str, Any]) -> Object:
         """The whole status; a condition keeps its time of transition while it stays."""
         config = self._config
         now = ids.timestamp(self._world.now)
-        known: dict[str, Object] = {each["type"]: each for each in before.get("conditions") or ()}  # type: ignore[attr-defined]
+        known: dict[str, Object] = {each["type"]: each for each in before.get("conditions") or ()}
         conditions = []
         for kind, value, reason, message in CONDITIONS:
             old = known.pop(kind, None)
