@@ -150,7 +150,7 @@ def _slashed(of: session.Session, args: list[str]) -> Wanted:
     requests = []
     kinds = set()
     for arg in args:
-        if "/" not in arg:
+        if not all("/" in each for each in args):
             raise fail.Failed(
                 "error: there is no need to specify a resource type as a separate argument when passing arguments in "
                 f"resource/name form (e.g. '{of.path} resource/<resource_name>' instead of '{of.path} resource "

@@ -66,7 +66,9 @@ def _parse(template: str) -> list[_Node]:
         elif word == "end" and len(stack) > 1:
             stack.pop()
         elif word in ("end", "else"):
-            raise fail.Failed(f"error: error parsing template {template}, template: output:1: unexpected {{{{{body}}}}}")
+            raise fail.Failed(
+                f"error: error parsing template {template}, template: output:1: unexpected {{{{{body}}}}}"
+            )
         elif not body.startswith("/*"):
             stack[-1][1].append(_Node("value", body))
     if len(stack) > 1:
@@ -130,7 +132,12 @@ def _command(tokens: list[str], dot: Any, root: Any, missing: bool, piped: list[
                 at += 1
                 depth += {"(": 1, ")": -1}.get(tokens[at], 0)
             values.append(_pipeline(" ".join(tokens[start:at]), dot, root, missing))
-        elif not values and not function and re.fullmatch(r"[A-Za-z]\w*", token) and token not in ("true", "false", "nil"):
+        elif (
+            not values
+            and not function
+            and re.fullmatch(r"[A-Za-z]\w*", token)
+            and token not in ("true", "false", "nil")
+        ):
             function = token
         else:
             values.append(_operand(token, dot, root, missing))

@@ -74,6 +74,7 @@ def documents(text: str) -> Iterator[Any]:
         return
     import yaml
 
+    text = text if text.endswith("\n") else text + "\n"
     for part in re.split(r"(?m)^---(?=\s|$)[^\S\n]*", text):
         if not re.search(r"(?m)^\s*[^#\s]", part):
             continue
@@ -82,7 +83,7 @@ def documents(text: str) -> Iterator[Any]:
         except Unreadable as error:
             raise Unreadable(f"error converting YAML to JSON: {error}") from None
         except yaml.YAMLError as error:
-            raise Unreadable(f"error converting YAML to JSON: {_go_words(error, part)}") from None
+            raise Unreadable(f"error converting YAML to JSON: {_go_words(error)}") from None
         if document is not None:
             yield document
 
@@ -105,7 +106,7 @@ def _json_words(error: json.JSONDecodeError, text: str) -> str:
     return f"invalid character '{text[error.pos]}' looking for beginning of value"
 
 
-def _go_words(error: Any, text: str) -> str:
+def _go_words(error: Any) -> str:
     """libyaml's message as go-yaml gives it: one line, and the line number of the problem (not of the context)."""
     problem = getattr(error, "problem", None) or str(error)
     mark = getattr(error, "problem_mark", None)
@@ -122,14 +123,13 @@ def _go_words(error: Any, text: str) -> str:
         problem = "did not find expected ',' or ']'"
     elif problem.startswith("expected ',' or '}'"):
         problem = "did not find expected ',' or '}'"
-    line = mark.line if mark is not None else 0
     if "mapping values are not allowed" in problem:
         problem = "mapping values are not allowed in this context"
+    # yaml.v2 decode.go `fail`: the context's line if it is not the first, else the problem's; the scanner's are one less.
+    line = next((each.line for each in (context_mark, mark) if each is not None and each.line), 0)
+    if line and type(error).__name__ == "ScannerError":
         line += 1
-    elif context_mark is not None and problem.startswith("did not find expected key"):
-        line = context_mark.line
-    last = max(1, len(text.rstrip("\n").split("\n")))
-    return f"yaml: line {min(max(line, 1), last)}: {problem}" if line or mark is not None else f"yaml: {problem}"
+    return f"yaml: line {line}: {problem}" if line else f"yaml: {problem}"
 
 
 def first(text: str) -> Any:

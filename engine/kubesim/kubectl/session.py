@@ -135,7 +135,10 @@ class Session:
         found: list[dict[str, Any]] = []
         more: list[tuple[str, str]] = []
         while True:
-            answer = self.rest.ask("GET", mapping.path(namespace), query=[*query, *more])
+            try:
+                answer = self.rest.ask("GET", mapping.path(namespace), query=[*query, *more])
+            except fail.StatusError as error:
+                raise enhanced(error, mapping, labels, fields) from None
             kind = str(answer.get("kind", "")).removesuffix("List")
             # Items of a list come without their kind.
             found += [
@@ -172,6 +175,18 @@ class Session:
 
         when = datetime.fromtimestamp(self.io.now(), UTC).strftime("%m%d %H:%M:%S.%f")
         self.io.complain(f"{severity}{when}       1 {text}")
+
+
+def enhanced(error: fail.StatusError, mapping: resources.Mapping, labels: str, fields: str) -> fail.StatusError:
+    """A list that was refused: what was asked for (cli-runtime resource.EnhanceListError)."""
+    if error.reason not in ("BadRequest", "NotFound"):
+        return error
+    subject = f"{mapping.group}/{mapping.version}, Resource={mapping.plural}"
+    if labels or fields:
+        said = f'Unable to find "{subject}" that match label selector "{labels}", field selector "{fields}"'
+    else:
+        said = f'Unable to list "{subject}"'
+    return fail.StatusError({**error.status, "message": f"{said}: {error.message}"})
 
 
 def suffix(dry_run: str) -> str:

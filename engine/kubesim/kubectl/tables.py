@@ -45,7 +45,7 @@ def rows_of(table: Object, mapping: discovery.Mapping, style: Style, headings: b
         for index in shown:
             cell = _cell(row["cells"][index])
             cells.append(f"{mapping.prefix}/{cell}" if style.kind and index == name_at else cell)
-        cells += [labels.get(label, "<none>") for label in style.label_columns]
+        cells += [labels.get(label, "") for label in style.label_columns]
         if style.labels:
             cells.append(",".join(f"{key}={value}" for key, value in sorted(labels.items())) or "<none>")
         rows.append(cells)
@@ -93,8 +93,6 @@ def sort(items: list[Any], field: str, of: Any = lambda item: item) -> list[Any]
     for item in items:
         values = [value for part in path.find(of(item)) for value in part]
         keyed.append((_sort_key(values[0] if values else None), item))
-    if items and all(key[0] == 0 for key, _ in keyed):
-        raise fail.Failed(f'error: couldn\'t find any field with path "{path.template}" in the list of objects')
     return [item for _, item in sorted(keyed, key=lambda pair: pair[0])]
 
 

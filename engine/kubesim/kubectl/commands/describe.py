@@ -19,8 +19,8 @@ Object = dict[str, Any]
 async def run(of: session.Session) -> None:
     if not of.args and not builder.filenames(of):
         raise fail.Failed(
-            'You must specify the type of resource to describe. Use "kubectl api-resources" for a complete list of supported '
-            "resources.\nerror: you must specify the type of resource to describe"
+            'error: You must specify the type of resource to describe. Use "kubectl api-resources" for a complete list of '
+            "supported resources.\n"
         )
     found, errors = await _objects(of)
     texts = [describe(of, mapping, obj) for mapping, obj in found]

@@ -86,7 +86,10 @@ def _fetch(of: session.Session, request: builder.Request, errors: list[fail.Fail
         query = [*_query(of), *extra]
         if of.flags["chunk-size"]:
             query.append(("limit", str(of.flags["chunk-size"])))
-        return [_pages(of, mapping.path(namespace), query)]
+        try:
+            return [_pages(of, mapping.path(namespace), query)]
+        except fail.StatusError as error:
+            raise session.enhanced(error, mapping, of.flags["selector"], of.flags["field-selector"]) from None
     found = []
     for name in request.names:
         try:

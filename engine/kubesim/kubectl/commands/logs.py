@@ -55,7 +55,14 @@ def _pods(of: session.Session) -> tuple[list[Object], bool]:
         of.flags.values["container"] = of.args[1]
     word = of.args[0]
     if "/" not in word:
-        return [podtargets.pod(of, word)], False
+        try:
+            return [podtargets.pod(of, word)], False
+        except fail.StatusError as error:
+            if not error.not_found or of.minor < 32:
+                raise
+            raise fail.Failed(
+                f'error: error from server (NotFound): pods "{word}" not found in namespace "{of.namespace}"'
+            ) from None
     request = builder.resolve(of, [word]).requests[0]
     obj = of.get(request.mapping, request.names[0], of.namespace)
     if request.mapping.kind == "Pod":

@@ -39,9 +39,6 @@ async def run(of: session.Session) -> int:
         )
     if of.flags["expose"] and not of.flags["port"]:
         raise of.hint("--port must be set when exposing a service")
-    errors = names.dns1123_subdomain(name)
-    if errors and of.minor >= 20:
-        raise fail.Failed(_invalid_name(name, errors))
     pod = _pod(of, name, restart, bool(interactive))
     deeds = printers.Deeds(of)
     if of.minor and of.minor < 18 and restart == "Always" and not of.flags["generator"].startswith("run-pod"):
@@ -54,10 +51,6 @@ async def run(of: session.Session) -> int:
     if not attach:
         return 0
     return await _attached(of, made)
-
-
-def _invalid_name(name: str, errors: list[str]) -> str:
-    return f'error: Invalid value "{name}": {", ".join(errors)}'
 
 
 def _pod(of: session.Session, name: str, restart: str, interactive: bool) -> Object:

@@ -20,7 +20,10 @@ async def scale(of: session.Session) -> None:
         raise fail.Failed("error: The --replicas=COUNT flag is required, and COUNT must be greater than or equal to 0")
     dry_run = of.dry_run()
     deeds = printers.Deeds(of)
-    infos = await builder.infos(of, of.args)
+    try:
+        infos = await builder.infos(of, of.args)
+    except fail.StatusError as error:
+        raise fail.Failed(f"error: no objects passed to scale {error.message}") from None
     if not infos:
         raise fail.Failed("error: no objects passed to scale")
     if of.flags["resource-version"] and len(infos) > 1:

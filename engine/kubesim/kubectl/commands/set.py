@@ -103,7 +103,7 @@ async def env(of: session.Session) -> None:
     if of.flags["list"]:
         for info in await builder.infos(of, resources):
             for each in _containers(_pod_spec(info)):
-                of.io.print(f"# {info.mapping.plural}/{info.name}, container {each['name']}")
+                of.io.print(f"# {info.mapping.kind} {info.name}, container {each['name']}")
                 for variable in each.get("env") or ():
                     of.io.print(f"{variable['name']}={variable.get('value', '')}")
         return

@@ -35,7 +35,7 @@ async def run(of: session.Session) -> None:
     for info in infos:
         try:
             state = None
-            if not (gone or made):
+            if not made:
                 info.fetch(of)
             left = max(0.0, deadline - of.io.now())
             state = await watching.until(of, info.mapping, info.namespace, info.name, test, left)
@@ -50,7 +50,8 @@ async def run(of: session.Session) -> None:
                 fail.Failed(f"error: timed out waiting for the condition on {info.mapping.plural}/{info.name}")
             )
         except fail.Failed as error:
-            errors.append(error)
+            if not (gone and isinstance(error, fail.StatusError) and error.not_found):
+                errors.append(error)
     if len(errors) == 1:
         raise errors[0]
     if errors:

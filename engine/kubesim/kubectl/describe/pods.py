@@ -180,7 +180,7 @@ def _container(page: Page, spec: Object, status: Object | None, of_pod: Object |
 
 
 def _ports(page: Page, ports: list[Object]) -> None:
-    named = page.of.minor >= 33
+    named = page.of.minor >= 34
     container = ", ".join(
         f"{port['containerPort']}/{port.get('protocol', 'TCP')}"
         + (f" ({port['name']})" if named and port.get("name") else "")
