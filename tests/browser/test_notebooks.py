@@ -179,6 +179,8 @@ def photograph(page, root, name, theme):
         "() => [...document.querySelectorAll('.jp-Notebook .jp-Cell')].reduce((sum, each) => sum + each.offsetHeight + 8, 0)"
     )
     page.set_viewport_size({"width": 1180, "height": min(height + 220, 16000)})
+    # Run All leaves the last cell in view.
+    page.evaluate("() => document.querySelectorAll('.jp-WindowedPanel-outer').forEach((each) => { each.scrollTop = 0; })")
     page.wait_for_timeout(700)
     artifacts = Path(root) / "artifacts"
     artifacts.mkdir(exist_ok=True)
