@@ -33,7 +33,14 @@ class Body:
 def read(request: http.Request) -> Body:
     """Raises ApiError 415; a text that cannot be read is a `failure`, which the caller words."""
     media = negotiation.content_type(request)
-    if media == negotiation.PROTOBUF or media not in (negotiation.JSON, negotiation.YAML):
+    if media == negotiation.PROTOBUF:
+        from kubesim.apiserver import protobuf
+
+        try:
+            return Body(protobuf.read(request.body), {}, "")
+        except protobuf.Malformed as error:
+            return Body(None, {}, "", str(error))
+    if media not in (negotiation.JSON, negotiation.YAML):
         raise messages.unsupported_media_type(negotiation.BODIES)
     text = request.body.decode("utf-8", "replace")
     try:

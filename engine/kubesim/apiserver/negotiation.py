@@ -1,6 +1,6 @@
 """Which form an answer takes, and how a body is read (apiserver `pkg/endpoints/handlers/negotiation`).
 
-JSON and YAML are spoken; protobuf is not, and a client that prefers it is given JSON when it takes that too.
+Bodies may be JSON, YAML or protobuf; answers are JSON or YAML, also for a client that would rather have protobuf.
 """
 
 from __future__ import annotations
