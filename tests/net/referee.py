@@ -6,6 +6,7 @@ Programs in it are this file run inside a namespace: `serve NAME PORT...` answer
 
 from __future__ import annotations
 
+import errno
 import json
 import socket
 import subprocess
@@ -13,7 +14,13 @@ import sys
 import threading
 
 PATIENCE = 0.7  # seconds after which a silent connection counts as dropped
-WORDS = {111: "refused", 113: "no route", 101: "network unreachable", 1: "not permitted", 22: "invalid"}
+WORDS = {
+    errno.ECONNREFUSED: "refused",
+    errno.EHOSTUNREACH: "no route",
+    errno.ENETUNREACH: "network unreachable",
+    errno.ETIMEDOUT: "dropped",
+    errno.EINVAL: "invalid",
+}
 
 
 class RealLab:

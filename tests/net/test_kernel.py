@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 
 import namespaces
 import pytest
@@ -199,6 +200,13 @@ def drawn_rules(rng: random.Random) -> str:
             words.append(f"{rng.choice(['', '! '])}-o {rng.choice(['eth0', 'cali+', 'calib', 'lo'])}")
         return " ".join(words)
 
+    def filtering(hook: str, targets: list[str]) -> str:
+        words, target = condition(hook), rng.choice(targets)
+        if target.startswith("REJECT"):
+            # An ICMP error about a connection that stands is a soft error, which only some clients ever ask for.
+            words = re.sub(r"-m conntrack (! )?--ctstate \w+", "", words) + " -m conntrack --ctstate NEW"
+        return f"-A {hook or 'U'} {words} -j {target}"
+
     marks = ["MARK --or-mark 0x1", "MARK --xor-mark 0x3", "MARK --set-mark 0x2", "MARK --and-mark 0x1"]
     filters = [
         "ACCEPT",
@@ -213,9 +221,9 @@ def drawn_rules(rng: random.Random) -> str:
     for hook in ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"):
         lines += [f"-A {hook} {condition(hook)} -j {rng.choice(marks)}" for _ in range(rng.randint(0, 2))]
     lines += ["COMMIT", "*raw", "COMMIT", "*filter", ":U - [0:0]"]
-    lines += [f"-A U {condition('')} -j {rng.choice(filters)}" for _ in range(rng.randint(0, 2))]
+    lines += [filtering("", filters) for _ in range(rng.randint(0, 2))]
     for hook in ("INPUT", "FORWARD", "OUTPUT"):
-        lines += [f"-A {hook} {condition(hook)} -j {rng.choice([*filters, 'U'])}" for _ in range(rng.randint(0, 2))]
+        lines += [filtering(hook, [*filters, "U"]) for _ in range(rng.randint(0, 2))]
     lines += ["COMMIT", "*nat", ":V - [0:0]"]
     lines += [f"-A V {condition('')} -j DNAT --to-destination {rng.choice(to)}" for _ in range(rng.randint(0, 2))]
     for hook in ("PREROUTING", "OUTPUT"):

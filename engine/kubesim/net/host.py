@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from kubesim.net import address, conntrack, link, netfilter, route, sockets, stack
+from kubesim.net import address, conntrack, link, netfilter, nft, route, sockets, stack
 from kubesim.net.packet import Packet
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ class Host:
     """See the module.
 
     `kind` is what the network's builder calls it ("node", "pod", "outside"); traces carry it.  `netfilter` is IPv4's
-    rules, `netfilter6` IPv6's.  `taps` are called with (interface name, "in" or "out", packet) for all that passes, as
-    tcpdump's are.
+    rules, `netfilter6` IPv6's, `nft` what the nft command manages.  `taps` are called with (interface name, "in" or
+    "out", packet) for all that passes, as tcpdump's are.
     """
 
     def __init__(self, network: Network, name: str, kind: str = "") -> None:
@@ -50,6 +50,7 @@ class Host:
         self.conntrack = conntrack.Conntrack(self.world)
         self.netfilter = netfilter.Netfilter(self, ipv6=False)
         self.netfilter6 = netfilter.Netfilter(self, ipv6=True)
+        self.nft = nft.Ruleset(self)
         self.stack = stack.Stack(self)
         self.taps: list[Callable[[str, str, Packet], None]] = []
         # What LOG rules wrote: (virtual time, line).

@@ -6,10 +6,11 @@ A table's operations have the names of iptables' commands and fail in its words.
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 from kubesim.errors import LearnerError
-from kubesim.net import nat, rules
+from kubesim.net import nat, nft, rules
 from kubesim.net.chain import Chain, Item, traverse
 from kubesim.net.extension import DROP, InvalidRule, UsageError
 from kubesim.net.trace import Kind, Verdict
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from kubesim.net.walk import Walk
 
     Hook = Callable[[Flight, Walk], bool]
+    # Rules that are asked for a verdict.
+    Ask = Callable[[Flight, Walk], int]
 
 VERSION = "v1.8.9 (nf_tables)"
 
@@ -377,7 +380,7 @@ class Netfilter:
     @property
     def tracks(self) -> bool:
         """Whether connections are tracked: only where rules need it, as in a fresh network namespace."""
-        return "nat" in self._tables or any(table.tracked for table in self._tables.values())
+        return "nat" in self._tables or any(table.tracked for table in self._tables.values()) or self.host.nft.tracks
 
     def hooks(self, name: str) -> tuple[Hook, ...]:
         """What a packet meets at that hook, in order; each says whether it goes on."""
@@ -399,11 +402,21 @@ class Netfilter:
                 found.append((CONNTRACK_PRIORITY, self._track))
             if name in ("INPUT", "POSTROUTING"):
                 found.append((CONFIRM_PRIORITY, self._confirm))
+        source = name in ("INPUT", "POSTROUTING")
+        priority = SOURCE_NAT_PRIORITY if source else DESTINATION_NAT_PRIORITY
+        asked: list[tuple[int, Ask]] = []
         nat_table = self._tables.get("nat")
         if nat_table is not None and name in nat_table.chains:
-            source = name in ("INPUT", "POSTROUTING")
-            priority = SOURCE_NAT_PRIORITY if source else DESTINATION_NAT_PRIORITY
-            found.append((priority, _translating(nat_table.chains[name], source)))
+            asked.append((priority, functools.partial(traverse, nat_table.chains[name])))
+        for nft_table, nft_chain in self.host.nft.base_chains(name, ipv6=self.ipv6):
+            run = functools.partial(nft.run_base, nft_table, nft_chain)
+            if nft_chain.type == "nat":
+                asked.append((nft_chain.priority, run))
+            else:
+                found.append((nft_chain.priority, _passing(run)))
+        if asked:
+            asked.sort(key=lambda each: each[0])
+            found.append((priority, _translating([ask for _priority, ask in asked], source)))
         return found
 
     def _track(self, flight: Flight, walk: Walk) -> bool:
@@ -447,15 +460,22 @@ def _filtering(chain: Chain) -> Hook:
     return hook
 
 
-def _translating(chain: Chain, source: bool) -> Hook:
+def _passing(run: Ask) -> Hook:
+    return lambda flight, walk: run(flight, walk) != DROP
+
+
+def _translating(asked: list[Ask], source: bool) -> Hook:
     def hook(flight: Flight, walk: Walk) -> bool:
         # Linux, nf_nat_core.c: nf_nat_inet_fn.
         entry = flight.entry
         if entry is None:
             return True
         if flight.state == "NEW" and not (entry.source_decided if source else entry.destination_decided):
-            if chain.items and traverse(chain, flight, walk) == DROP:
-                return False
+            for ask in asked:
+                if ask(flight, walk) == DROP:
+                    return False
+                if entry.source_decided if source else entry.destination_decided:
+                    break
             if not (entry.source_decided if source else entry.destination_decided):
                 nat.bind(walk.conntrack(walk.host), entry, None, walk, source=source)
         nat.rewrite(flight, walk, source=source)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, ClassVar
 from kubesim import errors, ids
 from kubesim.net import address, extension, nat
 from kubesim.net.extension import ACCEPT, CONTINUE, DROP, Given, Option, Target, UsageError
-from kubesim.net.packet import Packet
 from kubesim.net.trace import Verdict
 
 if TYPE_CHECKING:
@@ -333,18 +332,7 @@ class Reject(Target):
         return (_REJECTS6 if self.ipv6 else _REJECTS)[self.given["reject-with"].value]
 
     def act(self, flight: Flight, walk: Walk) -> int:
-        message = self._message
-        what = "a TCP reset" if message == "tcp-reset" else f"ICMP {message}"
-        walk.end(Verdict.REJECTED, f"a rule on {walk.host.name} rejects it: the sender is told by {what}")
-        if message == "tcp-reset":
-            if "R" not in flight.flags:
-                walk.answer(
-                    Packet(src=flight.dst, dst=flight.src, sport=flight.dport, dport=flight.sport, flags="RA"),
-                    flight,
-                )
-        else:
-            # Answered in the name of the address that it was sent to where that is this host's own (Linux: icmp_send).
-            walk.icmp_error(flight, message, source=flight.dst if walk.host.routes.is_local(flight.dst) else "")
+        walk.reject(flight, self._message)
         return DROP
 
     def words(self, flight: Flight) -> str:

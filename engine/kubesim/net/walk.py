@@ -396,9 +396,16 @@ class Walk:
         )
         self.response = Response(self.host, packet, flight.entry, not flight.reply, delay)
 
-    def answer(self, packet: Packet, about: Flight) -> None:
-        """This host answers in somebody's name, as a part of the connection that the packet belongs to."""
-        self.response = Response(self.host, packet, about.entry, not about.reply)
+    def reject(self, flight: Flight, message: str) -> None:
+        """A rule throws the packet away and tells its sender: by that ICMP message, or by a "tcp-reset"."""
+        what = "a TCP reset" if message == "tcp-reset" else f"ICMP {message}"
+        self.end(Verdict.REJECTED, f"a rule on {self.host.name} rejects it: the sender is told by {what}")
+        if message != "tcp-reset":
+            # In the name of the address that it was sent to where that is this host's own (Linux: icmp_send).
+            self.icmp_error(flight, message, source=flight.dst if self.host.routes.is_local(flight.dst) else "")
+        elif "R" not in flight.flags:
+            packet = Packet(src=flight.dst, dst=flight.src, sport=flight.dport, dport=flight.sport, flags="RA")
+            self.response = Response(self.host, packet, flight.entry, not flight.reply)
 
     def _note_route(self, host: Host, flight: Flight, route: Route) -> None:
         if route.kind == "local":

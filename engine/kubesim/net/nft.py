@@ -1,0 +1,469 @@
+"""nftables: tables of chains, sets and maps, the commands of `nft -f`, and a packet's way through them.
+
+A file of commands is a transaction: all of it holds, or none.  Base chains hang on the hooks beside iptables' own, by
+priority.  A map of verdicts is one lookup however many services there are: no index is needed here.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from kubesim import errors
+from kubesim.errors import LearnerError
+from kubesim.net import nft_expressions
+from kubesim.net.extension import ACCEPT, CONTINUE, DROP, RETURN
+from kubesim.net.nft_expressions import Go, Rule
+from kubesim.net.trace import Kind, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kubesim.net.host import Host
+    from kubesim.net.packet import Flight
+    from kubesim.net.walk import Walk
+
+# nftables/src/rule.c: std_prios; a bridge's differ and are not simulated.
+_PRIORITIES = {"raw": -300, "mangle": -150, "dstnat": -100, "filter": 0, "security": 50, "srcnat": 100}
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+_WORD = re.compile(r'"[^"]*"|[{},;]|[^\s{},;"]+')
+
+
+class NftError(LearnerError):
+    """What nft prints."""
+
+
+@dataclass(slots=True)
+class Element:
+    """A member of a set: `verdict` in a verdict map, `expires` a virtual time for a remembered one."""
+
+    verdict: int | Go | None = None
+    said: str = ""
+    expires: float = float("inf")
+
+
+@dataclass(slots=True)
+class NftSet:
+    """A set or a map.  `timeout` in seconds for members that rules add."""
+
+    name: str
+    kind: str
+    type: str
+    comment: str = ""
+    flags: str = ""
+    timeout: float = 0.0
+    size: int = 0
+    elements: dict[tuple[str, ...], Element] = field(default_factory=dict)
+
+    def has(self, key: tuple[str, ...], now: float) -> bool:
+        found = self.elements.get(key)
+        return found is not None and found.expires > now
+
+    def remember(self, key: tuple[str, ...], now: float) -> None:
+        self.elements[key] = Element(expires=now + self.timeout if self.timeout else float("inf"))
+
+
+@dataclass(slots=True)
+class NftChain:
+    """A chain; a base chain has a `hook`."""
+
+    name: str
+    type: str = ""
+    hook: str = ""
+    priority: int = 0
+    policy: str = "accept"
+    comment: str = ""
+    rules: list[Rule] = field(default_factory=list)
+
+
+class NftTable:
+    """A table of one family: "ip", "ip6" or "inet" (both)."""
+
+    def __init__(self, family: str, name: str) -> None:
+        self.family = family
+        self.name = name
+        self.comment = ""
+        self.chains: dict[str, NftChain] = {}
+        self.sets: dict[str, NftSet] = {}
+
+    def set(self, name: str) -> NftSet:
+        found = self.sets.get(name)
+        if found is None:
+            raise NftError(
+                f"Error: No such file or directory; did you mean a set in table {self.family} ‘{self.name}’? ({name})"
+            )
+        return found
+
+    def chain(self, name: str) -> NftChain:
+        found = self.chains.get(name)
+        if found is None:
+            raise NftError(
+                f"Error: Could not process rule: No such file or directory ({self.family} {self.name} {name})"
+            )
+        return found
+
+
+class Ruleset:
+    """All nft tables of a host."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self.tables: dict[tuple[str, str], NftTable] = {}
+        self._undo: list[Callable[[], None]] = []
+
+    @property
+    def tracks(self) -> bool:
+        """Whether connections must be tracked for it."""
+        return any(
+            chain.type == "nat" or any("ct " in rule.text for rule in chain.rules)
+            for table in self.tables.values()
+            for chain in table.chains.values()
+        )
+
+    def base_chains(self, hook: str, *, ipv6: bool) -> list[tuple[NftTable, NftChain]]:
+        """What hangs on a hook, by priority."""
+        families = ("inet", "ip6" if ipv6 else "ip")
+        found = [
+            (table, chain)
+            for table in self.tables.values()
+            if table.family in families
+            for chain in table.chains.values()
+            if chain.hook == hook.lower()
+        ]
+        return sorted(found, key=lambda each: each[1].priority)
+
+    # -- commands -----------------------------------------------------------------------------------------------
+
+    def apply(self, text: str) -> None:
+        """`nft -f`: one command a line.  Raises `NftError` or `errors.NotSimulated`, and then nothing has changed."""
+        try:
+            for line in text.splitlines():
+                words = _WORD.findall(line)
+                if words and not line.lstrip().startswith("#"):
+                    self._command(words, line)
+        except LearnerError:
+            while self._undo:
+                self._undo.pop()()
+            raise
+        finally:
+            self._undo.clear()
+            self._host.netfilter.changed()
+            self._host.netfilter6.changed()
+
+    def _command(self, words: list[str], line: str) -> None:
+        if words[:2] == ["flush", "ruleset"]:
+            before = dict(self.tables)
+            self.tables.clear()
+            self._undo.append(lambda: self.tables.update(before))
+            return
+        if (
+            len(words) < 4
+            or words[0] not in ("add", "create", "flush", "delete", "destroy")
+            or words[1] not in _OBJECTS
+        ):
+            raise errors.NotSimulated(f"nft command {line.strip()[:60]!r}")
+        verb, what, family, table_name = words[:4]
+        if family not in ("ip", "ip6", "inet"):
+            raise errors.NotSimulated(f"nft family {family!r}")
+        if what == "table":
+            self._table(verb, family, table_name, words[4:])
+            return
+        table = self.tables.get((family, table_name))
+        if table is None:
+            if verb == "destroy":
+                return
+            raise NftError(f"Error: Could not process rule: No such file or directory\n{line}")
+        name, rest = words[4], words[5:]
+        if what == "chain":
+            self._chain(verb, table, name, rest)
+        elif what == "rule":
+            self._rule(verb, table, name, rest)
+        elif what == "element":
+            self._elements(verb, table.set(name), rest)
+        else:
+            self._set(verb, what, table, name, rest)
+
+    def _table(self, verb: str, family: str, name: str, words: list[str]) -> None:
+        key = (family, name)
+        found = self.tables.get(key)
+        if verb in ("add", "create"):
+            if found is None:
+                made = self.tables[key] = NftTable(family, name)
+                made.comment = _option(words, "comment")
+                self._undo.append(lambda: self._forget(key))
+        elif found is None:
+            if verb == "delete":
+                raise NftError("Error: Could not process rule: No such file or directory")
+        elif verb == "flush":
+            for chain in found.chains.values():
+                self._flush(chain)
+        else:
+            del self.tables[key]
+            self._undo.append(lambda: self.tables.update({key: found}))
+
+    def _forget(self, key: tuple[str, str]) -> None:
+        del self.tables[key]
+
+    def _chain(self, verb: str, table: NftTable, name: str, words: list[str]) -> None:
+        chains = table.chains
+        if verb in ("add", "create"):
+            if name not in chains:
+                chains[name] = _chain_of(name, words)
+                self._undo.append(lambda: _drop(chains, name))
+        elif verb == "destroy" and name not in chains:
+            return
+        elif verb == "flush":
+            self._flush(table.chain(name))
+        else:
+            gone = table.chain(name)
+            del chains[name]
+            self._undo.append(lambda: chains.update({name: gone}))
+
+    def _flush(self, chain: NftChain) -> None:
+        before = chain.rules
+        chain.rules = []
+        self._undo.append(lambda: setattr(chain, "rules", before))
+
+    def _rule(self, verb: str, table: NftTable, name: str, words: list[str]) -> None:
+        if verb != "add":
+            raise errors.NotSimulated(f"nft {verb} rule (by handle)")
+        rules = table.chain(name).rules
+        rules.append(Rule(table, words))
+        self._undo.append(lambda: rules.__delitem__(-1))
+
+    def _set(self, verb: str, what: str, table: NftTable, name: str, words: list[str]) -> None:
+        sets = table.sets
+        if verb in ("add", "create"):
+            if name not in sets:
+                sets[name] = _set_of(name, what, words)
+                self._undo.append(lambda: _drop(sets, name))
+            return
+        if verb == "destroy" and name not in sets:
+            return
+        found = table.set(name)
+        if verb == "flush":
+            before = dict(found.elements)
+            found.elements.clear()
+            self._undo.append(lambda: found.elements.update(before))
+        else:
+            del sets[name]
+            self._undo.append(lambda: sets.update({name: found}))
+
+    def _elements(self, verb: str, onto: NftSet, words: list[str]) -> None:
+        before = dict(onto.elements)
+
+        def back() -> None:
+            onto.elements.clear()
+            onto.elements.update(before)
+
+        self._undo.append(back)
+        for key, element in _members(words):
+            if verb in ("add", "create"):
+                onto.elements[key] = element
+            elif onto.elements.pop(key, None) is None and verb == "delete":
+                raise NftError("Error: Could not process rule: No such file or directory")
+
+    # -- text ---------------------------------------------------------------------------------------------------
+
+    def __str__(self) -> str:
+        """`nft list ruleset`; members of sets stand in the order in which they came."""
+        lines: list[str] = []
+        for table in self.tables.values():
+            lines.append(f"table {table.family} {table.name} {{")
+            if table.comment:
+                lines.append(f'\tcomment "{table.comment}"')
+            blocks = [_set_lines(each) for each in table.sets.values()]
+            blocks += [_chain_lines(each) for each in table.chains.values()]
+            for number, block in enumerate(blocks):
+                lines += ([""] if number else []) + block
+            lines.append("}")
+        return "".join(f"{line}\n" for line in lines)
+
+
+_OBJECTS = frozenset(["table", "chain", "rule", "set", "map", "element"])
+
+
+def _drop(where: dict[str, NftChain] | dict[str, NftSet], name: str) -> None:
+    del where[name]
+
+
+def _option(words: list[str], name: str) -> str:
+    return words[words.index(name) + 1].strip('"') if name in words else ""
+
+
+def _priority(words: list[str]) -> int:
+    if "priority" not in words:
+        return 0
+    at = words.index("priority") + 1
+    base = _PRIORITIES[words[at]] if words[at] in _PRIORITIES else int(words[at])
+    if words[at + 1 : at + 2] in (["+"], ["-"]):
+        base += int(words[at + 1] + words[at + 2])
+    return base
+
+
+def _chain_of(name: str, words: list[str]) -> NftChain:
+    return NftChain(
+        name,
+        type=_option(words, "type"),
+        hook=_option(words, "hook"),
+        priority=_priority(words),
+        policy=_option(words, "policy") or "accept",
+        comment=_option(words, "comment"),
+    )
+
+
+def _duration(word: str) -> float:
+    return float(sum(int(count) * _SECONDS[unit] for count, unit in re.findall(r"(\d+)([smhd])", word)))
+
+
+def _set_of(name: str, kind: str, words: list[str]) -> NftSet:
+    at = words.index("type") + 1 if "type" in words else 0
+    until = next((n for n in range(at, len(words)) if words[n] in (";", "}")), len(words))
+    return NftSet(
+        name,
+        kind,
+        " ".join(words[at:until]),
+        comment=_option(words, "comment"),
+        flags=_flags(words),
+        timeout=_duration(_option(words, "timeout")),
+        size=int(_option(words, "size") or 0),
+    )
+
+
+def _flags(words: list[str]) -> str:
+    if "flags" not in words:
+        return ""
+    at = words.index("flags") + 1
+    until = next((n for n in range(at, len(words)) if words[n] in (";", "}")), len(words))
+    return "".join(words[at:until])
+
+
+def _members(words: list[str]) -> list[tuple[tuple[str, ...], Element]]:
+    """`{ K . K [comment "..."] [: verdict], ... }`."""
+    found: list[tuple[tuple[str, ...], Element]] = []
+    inside = words[1:-1] if words and words[0] == "{" else words
+    for member in _split(inside):
+        if "comment" in member:
+            at = member.index("comment")
+            member = member[:at] + member[at + 2 :]
+        colon = member.index(":") if ":" in member else len(member)
+        key = tuple(nft_expressions.value(each) for each in member[:colon] if each != ".")
+        result, said = nft_expressions.verdict(member[colon + 1], member[-1]) if colon < len(member) else (None, "")
+        found.append((key, Element(result, said)))
+    return found
+
+
+def _split(words: list[str]) -> list[list[str]]:
+    parts: list[list[str]] = [[]]
+    for word in words:
+        if word == ",":
+            parts.append([])
+        else:
+            parts[-1].append(word)
+    return [part for part in parts if part]
+
+
+def _set_lines(of: NftSet) -> list[str]:
+    lines = [f"\t{of.kind} {of.name} {{", f"\t\ttype {of.type}"]
+    if of.size:
+        lines.append(f"\t\tsize {of.size}")
+    if of.flags:
+        lines.append(f"\t\tflags {of.flags}")
+    if of.timeout:
+        lines.append(f"\t\ttimeout {_shown(of.timeout)}")
+    if of.comment:
+        lines.append(f'\t\tcomment "{of.comment}"')
+    if of.elements:
+        shown = [" . ".join(key) + (f" : {each.said}" if each.said else "") for key, each in of.elements.items()]
+        lines.append("\t\telements = { " + ",\n\t\t\t     ".join(shown) + " }")
+    return [*lines, "\t}"]
+
+
+def _shown(seconds: float) -> str:
+    words, left = "", int(seconds)
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
+        if left >= size:
+            words += f"{left // size}{unit}"
+            left %= size
+    return words
+
+
+def _chain_lines(of: NftChain) -> list[str]:
+    lines = [f"\tchain {of.name} {{"]
+    if of.comment:
+        lines.append(f'\t\tcomment "{of.comment}"')
+    if of.hook:
+        name = next(
+            (n for n, number in _PRIORITIES.items() if number == of.priority and _fits(n, of)), str(of.priority)
+        )
+        if of.hook == "prerouting" and of.priority == -110:
+            name = "dstnat - 10"
+        lines.append(f"\t\ttype {of.type} hook {of.hook} priority {name}; policy {of.policy};")
+    return [*lines, *(f"\t\t{rule}" for rule in of.rules), "\t}"]
+
+
+def _fits(name: str, chain: NftChain) -> bool:
+    # dstnat is a name at prerouting only, srcnat at postrouting only.
+    return {"dstnat": "prerouting", "srcnat": "postrouting"}.get(name, chain.hook) == chain.hook
+
+
+# -- a packet's way ------------------------------------------------------------------------------------------------
+
+
+def run_base(table: NftTable, chain: NftChain, flight: Flight, walk: Walk) -> int:
+    """A packet through a base chain: ACCEPT, DROP (the walk has been told why) or CONTINUE for accepted at the end."""
+    verdict = _traverse(table, chain, flight, walk)
+    if verdict == CONTINUE and chain.policy == "drop":
+        why = f"the policy of {chain.name} ({table.name}) is drop"
+        walk.note(Kind.POLICY, why, table.name, chain.name, "", False)
+        walk.end(Verdict.DROPPED, f"no rule in {chain.name} of {walk.host.name} accepts it, and {why}")
+        return DROP
+    return verdict
+
+
+def _traverse(table: NftTable, chain: NftChain, flight: Flight, walk: Walk) -> int:
+    for rule in chain.rules:
+        walk.drawn = 1.0
+        result: int | Go | bool | None = None
+        words = "counted"
+        for statement in rule.statements:
+            if walk.steps is not None:
+                words = statement.words(flight)
+            result = statement.run(flight, walk)
+            if result is not None:
+                break
+        if walk.steps is not None:
+            shown = _Shown(table, chain, rule)
+            if isinstance(result, Go):
+                words = words if result.chain in words else f"{words}: on to {result.chain}"
+            if result is False:
+                walk.note(Kind.RULE, words, table.name, chain.name, shown, False, None, None, walk.drawn)
+            else:
+                packet = flight.packet()
+                walk.note(Kind.RULE, words, table.name, chain.name, shown, True, packet, packet, walk.drawn)
+        if result is None or result is False:
+            continue
+        if isinstance(result, Go):
+            verdict = _traverse(table, table.chain(result.chain), flight, walk)
+            if verdict != CONTINUE or not result.jump:
+                return verdict
+        elif result == RETURN:
+            return CONTINUE
+        elif result in (ACCEPT, DROP):
+            return int(result)
+    return CONTINUE
+
+
+class _Shown:
+    """A rule's text with its place, made only when a trace is read."""
+
+    __slots__ = ("_chain", "_rule", "_table")
+
+    def __init__(self, table: NftTable, chain: NftChain, rule: Rule) -> None:
+        self._table = table
+        self._chain = chain
+        self._rule = rule
+
+    def __str__(self) -> str:
+        return f"{self._table.family} {self._table.name} {self._chain.name}: {self._rule}"
