@@ -171,11 +171,8 @@ def _show(ctx: Context, query: _Query, asked: resolver.Lookup, reply: wire.Reply
         if edns:
             ctx.print(f";; OPT PSEUDOSECTION:\n; EDNS: version: {message.edns}, flags:; udp: {message.payload}")
     if query.on("question"):
-        ctx.print(
-            (";; QUESTION SECTION:\n" if query.on("comments") else "")
-            + _columns([(f";{asked.question.name}", 32), ("IN", 40), (query.type, 0)])
-            + "\n"
-        )
+        title = ";; QUESTION SECTION:\n" if query.on("comments") else ""
+        ctx.print(title + _columns([(f";{asked.question.name}", 32), ("IN", 40), (query.type, 0)]) + "\n")
     for title, section, option in (
         ("ANSWER", answer.answer, "answer"),
         ("AUTHORITY", answer.authority, "authority"),
@@ -192,8 +189,8 @@ def _show(ctx: Context, query: _Query, asked: resolver.Lookup, reply: wire.Reply
         stamp = ids.utc(ctx.world.now).strftime("%a %b %d %H:%M:%S UTC %Y")
         how = "TCP" if query.on("tcp", False) else "UDP"
         ctx.print(
-            f";; Query time: {asked.seconds * 1000:.0f} msec\n;; SERVER: {address}#{query.port}({server}) ({how})\n;; WHEN: {stamp}\n"
-            f";; MSG SIZE  rcvd: {reply.size}\n"
+            f";; Query time: {asked.seconds * 1000:.0f} msec\n;; SERVER: {address}#{query.port}({server}) ({how})\n"
+            f";; WHEN: {stamp}\n;; MSG SIZE  rcvd: {reply.size}\n"
         )
 
 

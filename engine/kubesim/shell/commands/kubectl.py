@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kubesim.shell.context import Context
-from kubesim.shell.streams import decode, encode
+from kubesim.shell.streams import Null, decode, encode
 
 # What a kubectl command takes on a nearby cluster, in virtual seconds, most of it to start.  Time is what lets the
 # cluster act on a command before the next one comes; without it a script would outrun every controller.
@@ -29,6 +29,8 @@ async def run(ctx: Context) -> int:
         wait=io.wait_in(ctx.world),
         transport=machine.api,
         stdin=stdin,
+        # Nothing was given to it, and a person could look on: as far as kubectl asks, that is a terminal.
+        stdin_is_terminal=ctx.shell is not None and isinstance(ctx.stdin, Null),
         spawn=lambda coro: ctx.world.spawn(coro, "kubectl"),
         env=dict(ctx.env),
         cwd=ctx.cwd,
