@@ -47,6 +47,7 @@ def lab_server(root, tmp_path_factory):
     notebooks.mkdir()
     for name in folders.names():
         shutil.copy(root / "course" / "source" / name / f"{name}.ipynb", notebooks)
+    shutil.copy(Path(__file__).with_name("terminal.ipynb"), notebooks)
     settings = here / "settings" / "@jupyterlab" / "notebook-extension"
     settings.mkdir(parents=True)
     # All cells stand in the page at once, so that one screenshot holds them.
@@ -180,7 +181,9 @@ def photograph(page, root, name, theme):
     )
     page.set_viewport_size({"width": 1180, "height": min(height + 220, 16000)})
     # Run All leaves the last cell in view.
-    page.evaluate("() => document.querySelectorAll('.jp-WindowedPanel-outer').forEach((each) => { each.scrollTop = 0; })")
+    page.evaluate(
+        "() => document.querySelectorAll('.jp-WindowedPanel-outer').forEach((each) => { each.scrollTop = 0; })"
+    )
     page.wait_for_timeout(700)
     artifacts = Path(root) / "artifacts"
     artifacts.mkdir(exist_ok=True)
@@ -270,6 +273,35 @@ def test_predict_mode_asks_before_it_shows(lab_server, page):
     scene.locator("label.kw-reveal-label").click()
     assert scene.locator("div.kw-answer").is_visible()
     assert not scene.locator(".kw-ask").is_visible()
+
+
+def test_the_terminal_runs_completes_and_keeps_its_shell(lab_server, page, root):
+    open_notebook(page, lab_server, "terminal")
+    run_all(page)
+    terminal = page.locator(".kw-terminal")
+    line, log = terminal.locator("input"), terminal.locator(".kw-log")
+    line.click()
+    page.keyboard.type("kubectl get deployments; x=41")
+    page.keyboard.press("Enter")
+    log.get_by_text("shop").first.wait_for()
+    page.keyboard.type("for i in 1; do")
+    page.keyboard.press("Enter")
+    page.wait_for_function("() => document.querySelector('.kw-terminal .kw-prompt').textContent === '> '")
+    page.keyboard.type("echo $((x + i)); done")
+    page.keyboard.press("Enter")
+    log.get_by_text("42", exact=True).wait_for()
+    page.keyboard.type("kubect")
+    page.keyboard.press("Tab")
+    page.wait_for_function("() => document.querySelector('.kw-terminal input').value === 'kubectl '")
+    page.keyboard.type("get nope")
+    page.keyboard.press("Enter")
+    log.get_by_text("the server doesn't have a resource type").wait_for()
+    page.keyboard.press("ArrowUp")
+    assert line.input_value() == "kubectl get nope"
+    page.keyboard.press("Escape")
+    assert not line.evaluate("(element) => element === document.activeElement")
+    page.screenshot(path=Path(root) / "artifacts" / "terminal.png")
+    assert page.left == []
 
 
 def test_the_stepper_steps_with_scripts_off(browser, root, tmp_path):

@@ -17,7 +17,7 @@ from kubesim.fronts import pictures as graphviz
 # Points to CSS pixels (CSS Values 4, 5.2): Graphviz measures in the former.
 PIXELS = 4 / 3
 # JupyterLab's variables where they are, the page's own colours elsewhere.
-STYLE = "margin:.5rem 0 .75rem;overflow-x:auto;color:var(--jp-content-font-color1,inherit);background:transparent"
+STYLE = "margin:8px 0 12px;overflow-x:auto;color:var(--jp-content-font-color1,inherit);background:transparent"
 
 _ID = re.compile(r'\bid="([^"]+)"')
 _REFERENCE = re.compile(r'(url\(#|href="#)([^")]+)')
