@@ -14,9 +14,12 @@ import re
 import namespaces
 import pytest
 import referee
+import test_nft
 from test_walk import SERVICE
 
 from kubesim import net
+
+pytestmark = pytest.mark.slow
 
 CLIENTS = ("a", "b", "node1", "node2", "outside")
 PODS = {"a": ("node1", "10.244.1.2"), "b": ("node1", "10.244.1.3"), "c": ("node2", "10.244.2.2")}
@@ -87,8 +90,13 @@ def foretold_live(answer: str) -> str:
 def compare(lab, real, rules: dict[str, str], targets: list[tuple[str, int]]) -> int:
     """Load, ask, compare; returns how many connections were compared."""
     for node, text in rules.items():
-        lab.network.hosts[node].netfilter.restore(text, noflush=False)
-        real.hosts[node].run("iptables-restore", text)
+        if text.startswith("add table"):
+            lab.network.hosts[node].nft.apply(text)
+            real.hosts[node].run("nft -f -", "flush ruleset\n" + text)
+        else:
+            lab.network.hosts[node].netfilter.restore(text, noflush=False)
+            real.hosts[node].run("nft flush ruleset", check=False)
+            real.hosts[node].run("iptables-restore", text)
         real.hosts[node].run("conntrack -F", check=False)
     count = 0
     for client in CLIENTS:
@@ -130,6 +138,34 @@ def test_a_service(simulated, real):
     assert (
         compare(simulated, real, {"node1": SERVICE, "node2": SERVICE}, TARGETS) == len(CLIENTS) * len(TARGETS) * TIMES
     )
+
+
+def test_a_service_in_nftables(simulated, real):
+    rules = test_nft.RULES.strip() + "\n" + NFT_NODE
+    assert compare(simulated, real, {"node1": rules, "node2": rules}, TARGETS)
+
+
+# What a node's own packets meet, node ports and a stray port of a ClusterIP.
+NFT_NODE = """
+add chain ip kube-proxy nat-output { type nat hook output priority -100 ; }
+add chain ip kube-proxy filter-output { type filter hook output priority 0 ; }
+add chain ip kube-proxy external-X
+add chain ip kube-proxy cluster-ips-check
+add set ip kube-proxy nodeport-ips { type ipv4_addr ; }
+add map ip kube-proxy service-nodeports { type inet_proto . inet_service : verdict ; }
+add element ip kube-proxy nodeport-ips { 172.18.0.2 }
+add element ip kube-proxy nodeport-ips { 172.18.0.3 }
+add element ip kube-proxy service-nodeports { tcp . 30080 : goto external-X }
+add rule ip kube-proxy nat-output jump services
+add rule ip kube-proxy filter-output ct state new ip daddr . meta l4proto . th dport vmap @no-endpoint-services
+add rule ip kube-proxy filter-output ct state new jump cluster-ips-check
+add rule ip kube-proxy filter-forward ct state new jump cluster-ips-check
+add rule ip kube-proxy services ip daddr @nodeport-ips meta l4proto . th dport vmap @service-nodeports
+add rule ip kube-proxy external-X mark set mark or 0x4000
+add rule ip kube-proxy external-X goto service-X
+add rule ip kube-proxy cluster-ips-check ip daddr @cluster-ips reject
+add rule ip kube-proxy cluster-ips-check ip daddr { 10.96.0.0/12 } drop
+"""
 
 
 BY_HAND = {

@@ -328,3 +328,21 @@ def test_ipv6_is_routed_translated_and_rejected_alike(lab):
     lab.serve(pod, 8080, "::")
     assert lab.get(client, "fd02::a", 80) == "a saw fd01::1"
     assert lab.get(client, "fd02::b", 80) == "Connection refused"
+
+
+@pytest.mark.parametrize("count", [2, 3, 7])
+def test_ten_thousand_connections_spread_evenly(lab, count):
+    """Chi-square over the endpoints, at the 0.1 % level."""
+    lines = ["*nat", ":SVC - [0:0]", "-A PREROUTING -d 10.96.0.10 -j SVC"]
+    for n in range(count):
+        random = f"-m statistic --mode random --probability {1 / (count - n):.10f} " if n < count - 1 else ""
+        lines.append(f"-A SVC -p tcp {random}-j DNAT --to-destination 10.244.9.{n + 1}:80")
+    lab.node1.netfilter.restore("\n".join([*lines, "COMMIT", ""]))
+    seen: dict[str, int] = {}
+    for _ in range(10_000):
+        trace = lab.network.trace(lab.pods["a"], net.Packet(dst="10.96.0.10", dport=80, sport=40000, flags="S"))
+        seen[trace.final.dst] = seen.get(trace.final.dst, 0) + 1
+    expected = 10_000 / count
+    statistic = sum((each - expected) ** 2 / expected for each in seen.values())
+    assert len(seen) == count
+    assert statistic < {2: 10.83, 3: 13.82, 7: 22.46}[count]
