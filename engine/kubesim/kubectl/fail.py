@@ -97,7 +97,7 @@ def message(error: Failed) -> str:
         return _status(error.status)
     if isinstance(error, Many) or not error.message:
         return error.message
-    if error.message.startswith(("error:", "The connection to", "Unable to connect", "Error ")):
+    if error.message.startswith(("error:", "The connection to", "Unable to connect", "Error")):
         return error.message
     return f"error: {error.message}"
 

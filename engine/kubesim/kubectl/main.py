@@ -77,6 +77,9 @@ async def _run(args: list[str], into: io.IO) -> int:
         into.print(_overview(), end="")
         return 0
     if name not in COMMANDS:
+        if args[0].startswith("-"):
+            # It may be a plugin, which would not know kubectl's flags.
+            raise fail.Failed(f"Error: flags cannot be placed before plugin name: {args[0]}")
         raise fail.Failed(unknown(name))
     module = importlib.import_module(f"kubesim.kubectl.commands.{COMMANDS[name]}")
     command: Command = module.COMMANDS[name]

@@ -177,7 +177,7 @@ class Deeds:
             deed = f"{deed}{session.suffix(dry_run)}"
             self._session.io.print(f"{prefix(obj)}/{objects.name(obj)} {deed}")
         else:
-            if not self._session.flags.get("show-managed-fields"):
+            if self._session.flags["output"] in ("yaml", "json") and not self._session.flags["show-managed-fields"]:
                 obj = without_managed_fields(obj)
             self._session.io.print(self._printer(as_served(obj) if served else obj), end="")
 

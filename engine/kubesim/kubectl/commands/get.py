@@ -291,7 +291,7 @@ def _list(of: session.Session, items: list[Object]) -> Object:
 
 
 def _print(of: session.Session, printer: printers.Printer, obj: Object, headings: bool = True) -> None:
-    if not of.flags["show-managed-fields"]:
+    if of.flags["output"] in ("yaml", "json") and not of.flags["show-managed-fields"]:
         obj = printers.without_managed_fields(obj)
     obj = printers.as_served(obj)
     if isinstance(printer, columns.Renderer):

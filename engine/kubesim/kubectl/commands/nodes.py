@@ -180,12 +180,12 @@ def _to_evict(of: session.Session, info: builder.Info) -> tuple[list[Object], li
 async def taint(of: session.Session) -> None:
     split = next((index for index, arg in enumerate(of.args) if re.search(r"[=:]|-$", arg) and index), len(of.args))
     resources, changes = of.args[:split], of.args[split:]
+    if resources and not changes:
+        raise fail.Failed("error: at least one taint update is required")
     if not resources or (
         len(resources) < 2 and "/" not in resources[0] and not of.flags["all"] and not of.flags["selector"]
     ):
         raise fail.Failed("error: one or more resources must be specified as <resource> <name>")
-    if not changes:
-        raise fail.Failed("error: at least one taint update is required")
     added, removed = _parse_taints(changes)
     dry_run = of.dry_run()
     deeds = printers.Deeds(of)
