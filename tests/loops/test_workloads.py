@@ -199,3 +199,41 @@ def test_a_replication_controller_keeps_its_number(kind: Lab) -> None:
     kind.change("replicationcontrollers", "rc", lambda obj: obj["spec"].update(replicas=1))
     kind.settle()
     assert len(kind.pods("rc")) == 1
+
+
+def test_a_statefulset_counts_up_and_down_in_order(kind: Lab) -> None:
+    template = {"metadata": {"labels": {"app": "db"}}, "spec": {"containers": [{"name": "c", "image": "nginx"}]}}
+    kind.apply(
+        "statefulsets.apps",
+        {
+            "metadata": {"name": "db"},
+            "spec": {
+                "replicas": 3,
+                "serviceName": "db",
+                "selector": {"matchLabels": {"app": "db"}},
+                "template": template,
+            },
+        },
+    )
+    kind.cluster.advance(0.5)
+    assert kind.names("pods") == ["db-0"]
+    kind.settle()
+    assert kind.names("pods") == ["db-0", "db-1", "db-2"]
+    assert kind.events("db") == [
+        f"SuccessfulCreate: Create Pod db-{number} in StatefulSet db successful" for number in range(3)
+    ]
+    spec = kind.get("pods", "db-1")["spec"]
+    assert (spec["hostname"], spec["subdomain"]) == ("db-1", "db")
+    began = {each: objects.uid(kind.get("pods", each)) for each in kind.names("pods")}
+    kind.change("statefulsets.apps", "db", lambda obj: obj["spec"].update(replicas=2))
+    kind.settle()
+    kind.change("statefulsets.apps", "db", image("nginx:1.27"))
+    seen = []
+    while kind.busy():
+        kind.cluster.step()
+        seen += [each for each in ("db-0", "db-1") if each not in kind.names("pods")]
+    assert list(dict.fromkeys(seen)) == ["db-1", "db-0"]
+    assert not {objects.uid(each) for each in kind.pods("db")} & set(began.values())
+    status = kind.get("statefulsets.apps", "db")["status"]
+    assert status["currentRevision"] == status["updateRevision"]
+    assert (status["replicas"], status["readyReplicas"], status["updatedReplicas"]) == (2, 2, 2)

@@ -26,6 +26,7 @@ from kubesim.controllers import (
     replicationcontroller,
     rootca,
     serviceaccount,
+    statefulset,
 )
 from kubesim.controllers.controller import Controller
 from kubesim.errors import LearnerError
@@ -43,6 +44,7 @@ REGISTRY: dict[str, type[Controller]] = {
     "namespace-controller": namespace.NamespaceController,
     "garbage-collector-controller": garbagecollector.GarbageCollector,
     "daemonset-controller": daemonset.DaemonSetController,
+    "statefulset-controller": statefulset.StatefulSetController,
     "deployment-controller": deployment.DeploymentController,
     "replicaset-controller": replicaset.ReplicaSetController,
     "node-lifecycle-controller": nodelifecycle.NodeLifecycleController,

@@ -98,7 +98,7 @@ class DaemonSetController(Controller):
         if found is None or objects.deleting(found):
             return
         template_labels = (found["spec"]["template"].get("metadata") or {}).get("labels") or {}
-        revision, known = history.current(self.client, self._revisions, found, template_labels, hash_in_label=True)
+        revision, known = history.current(self.client, self._revisions, found, template_labels, history.HASH)
         revision_hash = objects.labels(revision)[history.HASH]
         by_node = self._by_node(found)
         create, delete = self._manage(found, by_node)

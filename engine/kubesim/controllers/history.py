@@ -11,7 +11,9 @@ from kubesim.informer import Informer
 from kubesim.machinery import objects
 
 RESOURCE = "controllerrevisions.apps"
+# On pods, and on a DaemonSet's revisions; a StatefulSet's revisions have the other one.
 HASH = "controller-revision-hash"
+REVISION_HASH = "controller.kubernetes.io/hash"
 
 
 def data_of(obj: Object) -> Object:
@@ -20,7 +22,7 @@ def data_of(obj: Object) -> Object:
 
 
 def current(
-    client: Client, informer: Informer, obj: Object, labels: dict[str, str], hash_in_label: bool
+    client: Client, informer: Informer, obj: Object, labels: dict[str, str], hash_label: str
 ) -> tuple[Object, list[Object]]:
     """The revision of the object's present template, made if there is none, and all its revisions, oldest first."""
     known = sorted(informer.by("owner", objects.uid(obj)), key=lambda each: each["revision"])
@@ -41,8 +43,7 @@ def current(
         "metadata": {
             "name": name,
             "namespace": objects.namespace(obj),
-            # DaemonSets put the bare hash there, StatefulSets the whole name on their pods.
-            "labels": {**labels, HASH: hashed} if hash_in_label else dict(labels),
+            "labels": {**labels, hash_label: hashed},
             "ownerReferences": [objects.new_controller_ref(obj)],
         },
         "data": data,
