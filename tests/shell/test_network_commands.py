@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from kubesim.programs import disks
+
 
 def test_ip_address(lan):
     assert lan.out("ip a | grep inet").splitlines() == [
@@ -121,3 +123,17 @@ def test_names_without_a_server(lan):
     assert lan.out("getent hosts web") == "10.0.0.2        web\n"
     assert lan.run("dig +tries=1 +time=1 web").exit_code == 9
     assert ";; no servers could be reached" in lan.out("nslookup nosuch")
+
+
+def test_busybox_has_words_of_its_own(lan):
+    lan.machine.tools = disks.BUSYBOX
+    assert lan.out("ping -c 1 web").startswith(
+        "PING web (10.0.0.2): 56 data bytes\n64 bytes from 10.0.0.2: seq=0 ttl=64 time=0."
+    )
+    assert lan.err("ping -c 1 nosuch") == ("ping: bad address 'nosuch'\n", 1)
+    assert lan.err("nc -zv web 80") == ("web (10.0.0.2:80) open\n", 0)
+    assert lan.err("nc -zv web 99") == ("nc: web (10.0.0.2:99): Connection refused\n", 1)
+    assert lan.err("telnet web 99") == ("telnet: can't connect to remote host (10.0.0.2): Connection refused\n", 1)
+    assert lan.err("wget -qO- web:99") == ("wget: can't connect to remote host (10.0.0.2): Connection refused\n", 1)
+    assert lan.err("wget -O- -T 2 10.0.0.77")[0].endswith("wget: download timed out\n")
+    assert lan.err("wget -q web/missing") == ("wget: server returned error: HTTP/1.1 404 Not Found\n", 1)

@@ -152,5 +152,11 @@ def reason(error: OSError) -> str:
     return next((text for kind, text in ERRORS.items() if isinstance(error, kind)), str(error).split(":")[0])
 
 
+def busybox(machine: Machine) -> bool:
+    """Whether the disk's network tools are busybox's: its words differ.  Debian's busybox stands beside the real ones, and
+    netshoot (it has mtr) brings them on top of Alpine."""
+    return "busybox" in machine.tools and not ({"apt-get", "mtr"} & machine.tools)
+
+
 def basename(path: str) -> str:
     return posixpath.basename(path.rstrip("/"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from kubesim.net import errors
 from kubesim.net.sockets import Connection
 from kubesim.shell import sockets
-from kubesim.shell.context import Context, Usage, options
+from kubesim.shell.context import Context, Usage, busybox, options
 from kubesim.shell.streams import Null, decode, encode
 from kubesim.world import TimedOut
 
@@ -26,10 +26,12 @@ async def run(ctx: Context) -> int:
     if len(rest) < 2:
         raise Usage("nc: missing hostname and port arguments\n" if not rest else "no port[s] to connect to\n")
     name = rest[0]
+    found["name"] = [name]
     try:
         address = await sockets.resolve_one(ctx.machine, name, 6 if "6" in found else 4 if "4" in found else 0)
     except sockets.Failed as error:
-        ctx.complain(f"{name}: forward host lookup failed: {error}")
+        plain = busybox(ctx.machine)
+        ctx.complain(f"nc: bad address '{name}'" if plain else f"{name}: forward host lookup failed: {error}")
         return 1
     # The traditional nc shows the name that the address has, else the name that was typed.
     shown = name
@@ -72,13 +74,15 @@ async def _one(
 ) -> bool:
     service = SERVICES.get(port, "?")
     told = f"{shown} [{address}] {port} ({service})"
+    if busybox(ctx.machine):
+        told = f"{found['name'][0]} ({address}:{port})"
     if "u" in found:
         return await _datagram(ctx, found, told, address, port, limit)
     try:
         connection = await ctx.machine.net.connect(address, port, timeout=limit)
     except errors.NetError as error:
         if "v" in found or "z" not in found:
-            ctx.complain(f"{told} : {error}")
+            ctx.complain(f"nc: {told}: {error}" if busybox(ctx.machine) else f"{told} : {error}")
         return False
     if "v" in found:
         ctx.complain(f"{told} open")

@@ -8,6 +8,7 @@ from kubesim.dns import resolver
 from kubesim.dns.answers import Answer, Question, absolute
 from kubesim.shell import sockets
 from kubesim.shell.context import Context, Usage, not_simulated
+from kubesim.shell.context import busybox as is_busybox
 
 
 async def run(ctx: Context) -> int:
@@ -33,7 +34,7 @@ async def run(ctx: Context) -> int:
         address = await sockets.resolve_one(ctx.machine, server)
     except sockets.Failed:
         raise Usage(f"nslookup: couldn't get address for '{server}': not found\n") from None
-    busybox = ctx.name == "busybox nslookup" or ("dig" not in ctx.machine.tools and "busybox" in ctx.machine.tools)
+    busybox = ctx.name == "busybox nslookup" or is_busybox(ctx.machine)
     if busybox and "apt-get" in ctx.machine.tools:
         return await _old_busybox(ctx, words[0], server, address)
     return await _Asking(ctx, settings, server, address, port, timeout, busybox).all(words[0], kind)

@@ -6,7 +6,7 @@ import math
 
 from kubesim.net.sockets import Echo
 from kubesim.shell import sockets
-from kubesim.shell.context import Context, Usage, options
+from kubesim.shell.context import Context, Usage, busybox, options
 from kubesim.world import Cancelled
 
 # A person ends a ping with Ctrl-C; a script cannot, and would never see its end.
@@ -26,16 +26,16 @@ async def run(ctx: Context) -> int:
     if len(rest) != 1:
         raise Usage("ping: usage error: Destination address required\n", 2)
     family = 6 if "6" in found or ctx.name == "ping6" else 4 if "4" in found else 0
-    busybox = "busybox" in ctx.machine.tools and "apt-get" not in ctx.machine.tools
+    plain = busybox(ctx.machine)
     try:
         address = await sockets.resolve_one(ctx.machine, rest[0], family)
     except sockets.Failed as error:
         raise Usage(
-            f"ping: bad address '{rest[0]}'\n" if busybox else f"ping: {rest[0]}: {error}\n", 1 if busybox else 2
+            f"ping: bad address '{rest[0]}'\n" if plain else f"ping: {rest[0]}: {error}\n", 1 if plain else 2
         ) from None
     live = ctx.shell is not None and ctx.shell.session.interactive
     count = int(found["c"][-1]) if "c" in found else (1 << 30 if live else SCRIPT_COUNT)
-    return await _Pinging(ctx, found, rest[0], address, count, busybox).all()
+    return await _Pinging(ctx, found, rest[0], address, count, plain).all()
 
 
 class _Pinging:

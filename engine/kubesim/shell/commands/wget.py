@@ -9,7 +9,7 @@ from kubesim import ids
 from kubesim.net import errors
 from kubesim.programs import http, tls
 from kubesim.shell import sockets
-from kubesim.shell.context import Context, Usage, options
+from kubesim.shell.context import Context, Usage, busybox, options
 from kubesim.shell.curl import urls
 from kubesim.shell.streams import decode
 from kubesim.world import TimedOut
@@ -48,10 +48,10 @@ async def run(ctx: Context) -> int:
     )
     if not rest:
         raise Usage("wget: missing URL\nUsage: wget [OPTION]... [URL]...\n\nTry `wget --help' for more options.\n")
-    busybox = "busybox" in ctx.machine.tools and "apt-get" not in ctx.machine.tools
+    plain = busybox(ctx.machine)
     status = 0
     for url in rest:
-        status = await _Fetch(ctx, found, busybox).run(url) or status
+        status = await _Fetch(ctx, found, plain).run(url) or status
     return status
 
 
