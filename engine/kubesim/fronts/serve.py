@@ -44,6 +44,8 @@ def listen(host: str, port: int) -> socket.socket:
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         found.bind((host, port))
+        # Now, so that who reads the address that is printed finds somebody there.
+        found.listen(128)
     except OSError as error:
         found.close()
         raise LearnerError(
