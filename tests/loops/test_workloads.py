@@ -237,3 +237,31 @@ def test_a_statefulset_counts_up_and_down_in_order(kind: Lab) -> None:
     status = kind.get("statefulsets.apps", "db")["status"]
     assert status["currentRevision"] == status["updateRevision"]
     assert (status["replicas"], status["readyReplicas"], status["updatedReplicas"]) == (2, 2, 2)
+
+
+def job(name: str, script: str, **spec: Any) -> dict[str, Any]:
+    container = {"name": "c", "image": "busybox", "command": ["sh", "-c", script]}
+    return {
+        "metadata": {"name": name},
+        "spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [container]}}, **spec},
+    }
+
+
+def test_a_job_runs_until_enough_have_succeeded(kind: Lab) -> None:
+    kind.apply(
+        "jobs.batch", job("sum", "echo $JOB_COMPLETION_INDEX", completions=3, parallelism=2, completionMode="Indexed")
+    )
+    kind.settle()
+    status = kind.get("jobs.batch", "sum")["status"]
+    assert (status["succeeded"], status["completedIndexes"]) == (3, "0-2")
+    assert [each["type"] for each in status["conditions"]] == ["SuccessCriteriaMet", "Complete"]
+    assert kind.events("sum")[-1] == "Completed: Job completed"
+    assert {each["status"]["phase"] for each in kind.pods()} == {"Succeeded"}
+
+
+def test_a_job_that_fails_too_often_gives_up(kind: Lab) -> None:
+    kind.apply("jobs.batch", job("bad", "exit 1", backoffLimit=2))
+    kind.settle()
+    status = kind.get("jobs.batch", "bad")["status"]
+    assert status["failed"] == 3
+    assert status["conditions"][-1]["reason"] == "BackoffLimitExceeded"
