@@ -68,13 +68,13 @@ def test_slices(golden: dict[str, Any]) -> None:
 
 
 def comparable(slices: list[dict[str, Any]]) -> list[Any]:
-    """Without names and hints, endpoints in order of their addresses: slices promise no order."""
+    """Without names, endpoints in order of their addresses: slices promise no order."""
     found = [
         {
             "labels": each["metadata"]["labels"],
             "ports": each["ports"],
             "endpoints": sorted(
-                ({k: v for k, v in one.items() if k != "hints"} for one in each["endpoints"] or []),
+                each["endpoints"] or [],
                 key=lambda one: one["addresses"],
             ),
         }

@@ -68,6 +68,20 @@ def endpoint_of(service: Object, pod: Object, family: str, zone: str) -> Object:
         made["nodeName"] = pod["spec"]["nodeName"]
     if zone:
         made["zone"] = zone
+    found = hints(service, made) if ready else {}
+    if found:
+        made["hints"] = found
+    return made
+
+
+def hints(service: Object, endpoint: Object) -> Object:
+    """Who should use an endpoint, where the Service has a trafficDistribution (`endpointslice/trafficdist`, KEP-4444, KEP-3015)."""
+    distribution = service["spec"].get("trafficDistribution")
+    made: Object = {}
+    if distribution in ("PreferClose", "PreferSameZone", "PreferSameNode") and endpoint.get("zone"):
+        made["forZones"] = [{"name": endpoint["zone"]}]
+    if distribution == "PreferSameNode" and endpoint.get("nodeName"):
+        made["forNodes"] = [{"name": endpoint["nodeName"]}]
     return made
 
 
