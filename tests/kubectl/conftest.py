@@ -36,6 +36,7 @@ class Bench:
         self.files = files.FileSystem(clock=lambda: self.world.now)
         self.files.mkdir("/root", parents=True)
         self.cache: dict[Any, Any] = {}
+        self.addresses = 1
         self.world.settle()
 
     def io(self, out: list[bytes], err: list[bytes], stdin: str = "") -> io.IO:
@@ -106,7 +107,7 @@ class Bench:
     def run_pods(self, namespace: str = "default") -> None:
         """Do what a scheduler and a kubelet would: bind every pod, and say that it runs."""
         listed = self.request("GET", f"/api/v1/namespaces/{namespace}/pods")
-        for index, pod in enumerate(listed["items"]):
+        for pod in listed["items"]:
             name = pod["metadata"]["name"]
             if pod["status"].get("phase") == "Running":
                 continue
@@ -118,11 +119,12 @@ class Bench:
                     "target": {"kind": "Node", "name": "node-1"},
                 }
                 self.request("POST", f"/api/v1/namespaces/{namespace}/pods/{name}/binding", binding)
+            self.addresses += 1
             started = "2027-01-15T08:00:00Z"
             status = {
                 "phase": "Running",
-                "podIP": f"10.244.1.{index + 2}",
-                "podIPs": [{"ip": f"10.244.1.{index + 2}"}],
+                "podIP": f"10.244.1.{self.addresses}",
+                "podIPs": [{"ip": f"10.244.1.{self.addresses}"}],
                 "hostIP": "192.168.0.2",
                 "startTime": started,
                 "conditions": [

@@ -106,6 +106,8 @@ def _merge(documents: list[Document]) -> Document:
     for document in documents:
         for key, value in document.items():
             if key in ("clusters", "contexts", "users"):
+                if not value:
+                    continue
                 there = merged[key] = merged[key] or []
                 names = {entry.get("name") for entry in there}
                 there += [objects.copy(entry) for entry in value or () if entry.get("name") not in names]

@@ -15,36 +15,45 @@ from kubesim import errors
 from kubesim.kubectl import fail, flags, io, session
 from kubesim.kubectl.command import Command
 
+# In the order of kubectl's own groups of commands, which is that of suggestions.
 COMMANDS = {
-    name: module
-    for module, names in {
-        "access": ("auth",),
-        "annotate": ("annotate", "label"),
-        "apply": ("apply",),
-        "conf": ("config",),
-        "cp": ("cp",),
-        "create": ("create",),
-        "delete": ("delete",),
-        "describe": ("describe",),
-        "diff": ("diff",),
-        "edit": ("edit",),
-        "execute": ("exec", "attach", "debug", "port-forward", "proxy"),
-        "explain": ("explain",),
-        "expose": ("expose",),
-        "get": ("get",),
-        "logs": ("logs",),
-        "nodes": ("cordon", "uncordon", "drain", "taint"),
-        "patch": ("patch",),
-        "replace": ("replace",),
-        "rollout": ("rollout",),
-        "run": ("run",),
-        "scale": ("scale", "autoscale"),
-        "server": ("api-resources", "api-versions", "cluster-info", "version"),
-        "set": ("set",),
-        "top": ("top",),
-        "wait": ("wait",),
-    }.items()
-    for name in names
+    "create": "create",
+    "expose": "expose",
+    "run": "run",
+    "set": "set",
+    "explain": "explain",
+    "get": "get",
+    "edit": "edit",
+    "delete": "delete",
+    "rollout": "rollout",
+    "scale": "scale",
+    "autoscale": "scale",
+    "cluster-info": "server",
+    "top": "top",
+    "cordon": "nodes",
+    "uncordon": "nodes",
+    "drain": "nodes",
+    "taint": "nodes",
+    "describe": "describe",
+    "logs": "logs",
+    "attach": "execute",
+    "exec": "execute",
+    "port-forward": "execute",
+    "proxy": "execute",
+    "cp": "cp",
+    "auth": "access",
+    "debug": "execute",
+    "diff": "diff",
+    "apply": "apply",
+    "patch": "patch",
+    "replace": "replace",
+    "wait": "wait",
+    "label": "annotate",
+    "annotate": "annotate",
+    "api-resources": "server",
+    "api-versions": "server",
+    "config": "conf",
+    "version": "server",
 }
 _SUGGESTED = {"list": "get", "ls": "get", "rm": "delete"}
 
@@ -129,7 +138,7 @@ def _first_word(args: Iterable[str]) -> tuple[str, list[str]]:
 def unknown(name: str) -> str:
     """cobra's words, with what was perhaps meant."""
     text = f'error: unknown command "{name}" for "kubectl"'
-    meant = sorted(each for each in COMMANDS if _distance(name, each) <= 2 or each.startswith(name.lower()))
+    meant = [each for each in COMMANDS if _distance(name, each) <= 2 or each.startswith(name.lower())]
     if name in _SUGGESTED:
         meant.append(_SUGGESTED[name])
     if meant:
