@@ -75,7 +75,7 @@ def endpoint_of(service: Object, pod: Object, family: str, zone: str) -> Object:
 
 
 def hints(service: Object, endpoint: Object) -> Object:
-    """Who should use an endpoint, where the Service has a trafficDistribution (`endpointslice/trafficdist`, KEP-4444, KEP-3015)."""
+    """Who should use an endpoint, by the Service's trafficDistribution (`endpointslice/trafficdist`, KEP-4444, KEP-3015)."""
     distribution = service["spec"].get("trafficDistribution")
     made: Object = {}
     if distribution in ("PreferClose", "PreferSameZone", "PreferSameNode") and endpoint.get("zone"):
