@@ -40,7 +40,7 @@ def dot(services: Sequence[Object], slices: Sequence[Object], pods: Sequence[Obj
     start = next((identifier("slice", _name(each)) for each in slices), "")
     chosen = {address for each in slices for address, _ready in _endpoints(each)}
     lines += [
-        f"  {start} -> {identifier('pod', _name(pod))} [style=invis];"
+        f"  {start} -> {identifier('pod', _name(pod))} [style=invis, weight=0];"
         for pod in pods
         if start and chosen.isdisjoint(_addresses(pod))
     ]

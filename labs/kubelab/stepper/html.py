@@ -212,7 +212,7 @@ def _scene(me: str, number: int, scene: Scene, count: int) -> str:
 def _missed(scene: Scene) -> str:
     count = len(scene.missed)
     items = "".join(
-        f'<li><code>{escape(each.rule)}</code><span class="kw-not">✗ {escape(each.why)}</span></li>'
+        f'<li><code>{figures.rule_html(each.rule)}</code><span class="kw-not">✗ {escape(each.why)}</span></li>'
         for each in scene.missed
     )
     many = "s" if count > 1 else ""
