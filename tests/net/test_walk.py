@@ -346,3 +346,17 @@ def test_ten_thousand_connections_spread_evenly(lab, count):
     statistic = sum((each - expected) ** 2 / expected for each in seen.values())
     assert len(seen) == count
     assert statistic < {2: 10.83, 3: 13.82, 7: 22.46}[count]
+
+
+def test_a_tap_hears_live_packets_on_both_sides_of_a_translation(service):
+    heard = []
+    service.node2.taps.append(lambda interface, way, packet: heard.append((interface, way, str(packet), packet.flags)))
+    service.network.trace(service.outside, net.Packet(dst="172.18.0.3", dport=30080, sport=40000, flags="S"))
+    assert heard == []
+    while not any(interface == "calic" for interface, *_rest in heard):
+        heard.clear()
+        service.get(service.outside, "172.18.0.3", 30080)
+    (_, _, arrived, _), (_, _, left, _) = [each for each in heard if each[3] == "S"]
+    assert arrived.endswith("-> 172.18.0.3:30080")
+    assert left.startswith("tcp 172.18.0.3:")
+    assert left.endswith("-> 10.244.2.2:8080")

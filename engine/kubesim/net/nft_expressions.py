@@ -29,12 +29,9 @@ class Go(NamedTuple):
     jump: bool
 
 
-# What a statement makes of a packet: None goes on to the next statement, False says that the rule does not apply.
-Result = "int | Go | bool | None"
-
-
 class Statement(NamedTuple):
-    """`run` does it; `words` says why it failed or what it did."""
+    """`run` does it: None goes on to the next statement, False says that the rule does not apply, all else is a verdict.
+    `words` says why it does not apply, or what it does."""
 
     run: Callable[[Flight, Walk], int | Go | bool | None]
     words: Callable[[Flight], str]

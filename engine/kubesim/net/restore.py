@@ -131,6 +131,8 @@ class _Restore:
 
     def _commit(self, table: Table, last: int) -> None:
         batch, self._batch = self._batch, []
+        # What others did to the table before is theirs, and not to be taken back here.
+        table.done()
         number, name = last, ""
         try:
             if not self._noflush:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from kubesim.net.conntrack import Conntrack, Entry
     from kubesim.net.host import Host
     from kubesim.net.link import Interface
+    from kubesim.net.netfilter import Hook
     from kubesim.net.network import Network
     from kubesim.net.route import Route
 
@@ -255,8 +256,9 @@ class Walk:
                 flight.touch()
         flight.in_if = interface.name
         flight.out_if = ""
-        for tap in host.taps:
-            tap(interface.name, "in", flight.packet())
+        if self.live:
+            for tap in host.taps:
+                tap(interface.name, "in", flight.packet())
         dst = flight.dst
         rules = host.rules(dst)
         for hook in rules.hooks("PREROUTING"):
@@ -287,7 +289,7 @@ class Walk:
             return None
         return self._forward(host, flight, route)
 
-    def _deliver(self, host: Host, flight: Flight, hooks: Any) -> None:
+    def _deliver(self, host: Host, flight: Flight, hooks: tuple[Hook, ...]) -> None:
         self.note(Kind.ROUTE, f"{flight.dst} is {host.name}'s own address")
         for hook in hooks:
             if not hook(flight, self):
@@ -345,8 +347,9 @@ class Walk:
         for hook in host.rules(flight.dst).hooks("POSTROUTING"):
             if not hook(flight, self):
                 return None
-        for tap in host.taps:
-            tap(flight.out_if, "out", flight.packet())
+        if self.live:
+            for tap in host.taps:
+                tap(flight.out_if, "out", flight.packet())
         if route.kind == "local":
             return host.interfaces[link.LOOPBACK]
         interface = host.interfaces.get(route.device)
