@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from typing import Any
 
@@ -119,3 +120,63 @@ def trace(preset: str, seed: int, script: str, form: str | None, branches: bool,
         cluster.settle()
     traces = cluster.trace_branches(source, target) if branches else [cluster.trace(source, target)]
     click.echo(pictures.show(traces, form or "text"), nl=False)
+
+
+@main.command()
+@click.option(
+    "-f",
+    "file",
+    type=click.File(encoding="utf-8"),
+    metavar="OBJECTS.yaml",
+    help="Services, EndpointSlices and Nodes; - is standard input.",
+)
+@click.option("--node", default="", metavar="NAME", help="The node whose kube-proxy writes.")
+@click.option(
+    "--mode",
+    default="iptables",
+    show_default=True,
+    type=click.Choice(["iptables", "nftables", "ipvs"]),
+    help="kube-proxy's mode.",
+)
+@click.option(
+    "--cluster-cidr", default="", metavar="C", help="The pods' range, one of each family with a comma between."
+)
+@click.option(
+    "--node-ip", default="", metavar="IP", help="The node's address, where no Node among the objects says it."
+)
+@click.option(
+    "--json", "as_json", is_flag=True, help="Read one recorded case on standard input, answer its rules and packets."
+)
+def rules(file: Any, node: str, mode: str, cluster_cidr: str, node_ip: str, as_json: bool) -> None:
+    """What kube-proxy would write for some objects."""
+    from kubesim.proxy import case
+
+    if as_json:
+        try:
+            given = json.load(sys.stdin)
+        except ValueError as error:
+            raise LearnerError(f"standard input is not JSON: {error}") from None
+        click.echo(json.dumps(case.run_case(given)))
+        return
+    if file is None or not node:
+        raise LearnerError(
+            "kubesim rules needs -f OBJECTS.yaml and --node NAME", "Or --json, and a case on standard input."
+        )
+    click.echo(case.rules_for(manifest(file), node, mode, cluster_cidr, node_ip), nl=False)
+
+
+def manifest(file: Any) -> list[dict[str, Any]]:
+    """The objects of a YAML file, with those of Lists taken out of them."""
+    import yaml
+
+    try:
+        documents = [each for each in yaml.safe_load_all(file) if each is not None]
+    except yaml.YAMLError as error:
+        raise LearnerError(f"{file.name}: not YAML: {error}") from None
+    found = []
+    for document in documents:
+        if not isinstance(document, dict):
+            raise LearnerError(f"{file.name}: a document is not an object: {str(document)[:60]!r}")
+        items = document.get("items") if document.get("kind", "").endswith("List") else None
+        found += items if items is not None else [document]
+    return found
