@@ -30,16 +30,12 @@ class Body:
     failure: str = ""
 
 
-def read(request: http.Request) -> Body:
-    """Raises ApiError 415; a text that cannot be read is a `failure`, which the caller words."""
+def read(request: http.Request, api_version: str, kind: str) -> Body:
+    """What was sent where an object of that kind is expected.  Raises ApiError 415, and 400 for what is no protobuf; a text
+    that cannot be read is a `failure`, which the caller words."""
     media = negotiation.content_type(request)
     if media == negotiation.PROTOBUF:
-        from kubesim.apiserver import protobuf
-
-        try:
-            return Body(protobuf.read(request.body), {}, "")
-        except protobuf.Malformed as error:
-            return Body(None, {}, "", str(error))
+        return Body(_protobuf(request.body, api_version, kind), {}, "")
     if media not in (negotiation.JSON, negotiation.YAML):
         raise messages.unsupported_media_type(negotiation.BODIES)
     text = request.body.decode("utf-8", "replace")
@@ -50,10 +46,32 @@ def read(request: http.Request) -> Body:
     return Body(value, duplicates, text)
 
 
-def object_of(handler: Any, body: Body) -> Object:
-    """The decoded, defaulted object of the request's resource.  Raises ApiError 400."""
+def _protobuf(body: bytes, api_version: str, kind: str) -> Object:
+    """The object in a protobuf body; where it does not name its kind it is the expected one."""
+    from kubesim.apiserver import protobuf
+
+    try:
+        found = protobuf.envelope(body)
+    except protobuf.BadMessage as error:
+        summary = f"{body[:30].hex()} ..." if len(body) > 30 else body.hex() or "<empty>"
+        raise messages.bad_request(
+            f"the object provided is unrecognized (must be of type {kind}): {error} ({summary})"
+        ) from None
+    found = protobuf.Envelope(found.api_version or api_version, found.kind or kind, found.raw)
+    try:
+        return protobuf.decode(found)
+    except protobuf.BadMessage as error:
+        version = found.api_version.rpartition("/")[2]
+        raise messages.bad_request(
+            f'{found.kind} in version "{version}" cannot be handled as a {kind}: {error}'
+        ) from None
+
+
+def object_of(handler: Any) -> Object:
+    """The decoded, defaulted object of the request's resource in its body.  Raises ApiError 400 and 415."""
     call: Call = handler.call
     resource = call.resource
+    body = read(handler.request, resource.group_version(call.version), resource.kind)
     if body.failure:
         raise messages.bad_request(
             f"the object provided is unrecognized (must be of type {resource.kind}): couldn't get version/kind; json parse "
@@ -83,7 +101,9 @@ def check_kind(resource: Resource, version: str, value: Object) -> None:
     kind, api_version = value.get("kind") or resource.kind, value.get("apiVersion") or resource.group_version(version)
     if not isinstance(kind, str) or not isinstance(api_version, str):
         field = "kind" if not isinstance(kind, str) else "apiVersion"
-        raise messages.bad_request(f"couldn't get version/kind; json parse error: json: cannot unmarshal into Go struct field .{field} of type string")
+        raise messages.bad_request(
+            f"couldn't get version/kind; json parse error: json: cannot unmarshal into Go struct field .{field} of type string"
+        )
     if kind == resource.kind and api_version == resource.group_version(version):
         return
     other = schema.resource_for_kind(api_version, kind)
@@ -130,11 +150,9 @@ def decode(registry: Registry, call: Call, value: Object, duplicates: dict[int, 
 
 def options_of(request: http.Request, kind: str) -> Object:
     """A DeleteOptions in the body."""
-    body = read(request)
+    body = read(request, "v1", kind)
     if body.failure:
-        raise messages.bad_request(
-            f"couldn't get version/kind; json parse error: {body.failure}"
-        )
+        raise messages.bad_request(f"couldn't get version/kind; json parse error: {body.failure}")
     if body.value is None:
         return {}
     try:

@@ -32,6 +32,8 @@ Object = dict[str, Any]
 
 # Members of a list leave these out.
 _KIND = ("kind", "apiVersion")
+# (`list` is also a verb here.)
+Items = list[Object]
 NOT_FOUND = "404 page not found\n"
 
 
@@ -95,7 +97,7 @@ class _Handler:
         if target.subresource:
             return subresources.handle(self, verb)
         self.form = negotiation.accept(self.request)
-        if target.name and method == "POST" or not target.name and method in ("PUT", "PATCH"):
+        if (target.name and method == "POST") or (not target.name and method in ("PUT", "PATCH")):
             raise messages.method_not_allowed()
         if verb not in self.resource.verbs:
             raise messages.method_not_allowed()
@@ -141,7 +143,9 @@ class _Handler:
         except ApiError as error:
             body = wire.status_of(error)
             body["metadata"] = getattr(error, "list_meta", {})
-            return wire.answer(body, error.code, warnings=self.call.warnings) if body["metadata"] else self._raise(error)
+            return (
+                wire.answer(body, error.code, warnings=self.call.warnings) if body["metadata"] else self._raise(error)
+            )
         if self.form.kind == "Table":
             return self.answer(self._table(page.items, page.metadata()))
         if self.form.kind.startswith("PartialObjectMetadata"):
@@ -184,7 +188,7 @@ class _Handler:
         shown = self.registry.strategy(self.resource).shown
         return lambda obj, first: shown(obj)
 
-    def _table(self, items: list[Object], metadata: Object) -> Object:
+    def _table(self, items: Items, metadata: Object) -> Object:
         include = self.request.param("includeObject")
         if include not in ("", "Metadata", "Object", "None"):
             text = f'unrecognized includeObject value: "{include}"'
@@ -196,7 +200,7 @@ class _Handler:
     def create(self) -> http.Response:
         self._options("CreateOptions")
         call = self.call
-        obj = bodies.object_of(self, bodies.read(self.request))
+        obj = bodies.object_of(self)
         if self.resource.name in subresources.REVIEWS:
             return self.answer(subresources.review(self, obj), 201)
         call.name = obj["metadata"].get("name", "")
@@ -206,14 +210,15 @@ class _Handler:
     def update(self) -> http.Response:
         self._options("UpdateOptions")
         call = self.call
-        body = bodies.read(self.request)
-        obj = bodies.object_of(self, body)
+        obj = bodies.object_of(self)
         name = obj["metadata"].get("name", "")
         if not name:
             # Upstream takes the name of the path only when none is given at all.
             raise messages.bad_request("name must be provided")
         if name != call.name:
-            raise messages.bad_request(f"the name of the object ({name}) does not match the name on the URL ({call.name})")
+            raise messages.bad_request(
+                f"the name of the object ({name}) does not match the name on the URL ({call.name})"
+            )
         create = None
         if self.registry.strategy(self.resource).creates_on_update:
             create = lambda: obj  # noqa: E731
@@ -232,7 +237,9 @@ class _Handler:
         if gone and not self.registry.strategy(self.resource).returns_deleted:
             resource = self.resource
             return self.answer(
-                wire.success(name=self.call.name, group=resource.group, kind=resource.plural, uid=obj["metadata"]["uid"])
+                wire.success(
+                    name=self.call.name, group=resource.group, kind=resource.plural, uid=obj["metadata"]["uid"]
+                )
             )
         return self.show(obj)
 
@@ -317,5 +324,3 @@ class _Handler:
 def _agent(request: http.Request) -> str:
     """managerOrUserAgent: the user agent up to its first slash."""
     return request.headers.get("user-agent", "").split("/", 1)[0] or "unknown"
-
-

@@ -39,12 +39,14 @@ def handle(handler: Any, verb: str) -> http.Response:
     call, registry = handler.call, handler.registry
     obj = registry.get(handler.resource, call.namespace, call.name)
     if verb == "get":
-        return handler.answer(of(obj))  # type: ignore[no-any-return]
+        return handler.answer(of(obj))
     handler._options("UpdateOptions" if verb == "update" else "PatchOptions")
     if verb == "update":
-        body = bodies.read(handler.request)
+        body = bodies.read(handler.request, "autoscaling/v1", "Scale")
         if body.failure or not isinstance(body.value, dict):
-            raise messages.bad_request(f"couldn't get version/kind; json parse error: {body.failure or 'not an object'}")
+            raise messages.bad_request(
+                f"couldn't get version/kind; json parse error: {body.failure or 'not an object'}"
+            )
         value = body.value
     else:
         from kubesim.apiserver import negotiation
@@ -54,7 +56,7 @@ def handle(handler: Any, verb: str) -> http.Response:
             raise messages.unsupported_media_type(negotiation.PATCHES)
         patch, _ = patchhandler.parse(handler.request.body, kind)
         value = patching.apply_to(of(obj), patch, kind, "autoscaling.v1.Scale")
-    return handler.answer(replace(registry, call, _decode(value)))  # type: ignore[no-any-return]
+    return handler.answer(replace(registry, call, _decode(value)))
 
 
 def _decode(value: Object) -> Object:

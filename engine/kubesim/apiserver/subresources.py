@@ -48,19 +48,19 @@ def _part(handler: Any, verb: str) -> http.Response:
     """A part of the object that has its own rules: the strategy keeps the rest as it was."""
     match verb:
         case "get":
-            return handler.get()  # type: ignore[no-any-return]
+            return handler.get()
         case "patch":
-            return handler.patch()  # type: ignore[no-any-return]
+            return handler.patch()
     if handler.target.subresource == "finalize":
         return _finalize(handler)
-    return handler.update()  # type: ignore[no-any-return]
+    return handler.update()
 
 
 def _finalize(handler: Any) -> http.Response:
     """PUT namespaces/NAME/finalize: the only way to change spec.finalizers; the last one lets the namespace go."""
     handler._options("UpdateOptions")
-    obj = bodies.object_of(handler, bodies.read(handler.request))
-    return handler.show(finalize(handler.server, handler.call, obj))  # type: ignore[no-any-return]
+    obj = bodies.object_of(handler)
+    return handler.show(finalize(handler.server, handler.call, obj))
 
 
 def finalize(server: ApiServer, call: Call, obj: Object) -> Object:
@@ -89,15 +89,15 @@ def update(server: ApiServer, call: Call, obj: Object) -> Object:
 
 
 def _bind(handler: Any) -> http.Response:
-    body = bodies.read(handler.request)
+    body = bodies.read(handler.request, "v1", "Binding")
     if body.failure or not isinstance(body.value, dict):
         raise messages.bad_request(f"couldn't get version/kind; json parse error: {body.failure or 'not an object'}")
     handler.registry.strategy(handler.resource).bind(handler.call, body.value)
-    return handler.answer({**wire.success(), "code": 201}, 201)  # type: ignore[no-any-return]
+    return handler.answer({**wire.success(), "code": 201}, 201)
 
 
 def _evict(handler: Any) -> http.Response:
-    body = bodies.read(handler.request)
+    body = bodies.read(handler.request, "policy/v1", "Eviction")
     given = (body.value or {}).get("deleteOptions") or {} if isinstance(body.value, dict) else {}
     options = DeleteOptions(
         grace_period_seconds=given.get("gracePeriodSeconds"),
@@ -106,7 +106,7 @@ def _evict(handler: Any) -> http.Response:
     )
     handler._options("CreateOptions")
     evict(handler.server, handler.call, options)
-    return handler.answer({**wire.success(), "code": 201}, 201)  # type: ignore[no-any-return]
+    return handler.answer({**wire.success(), "code": 201}, 201)
 
 
 def evict(server: ApiServer, call: Call, options: DeleteOptions) -> None:
@@ -128,17 +128,22 @@ def _over_budget(budget: Object) -> ApiError:
     needs, has = status.get("desiredHealthy", 0), status.get("currentHealthy", 0)
     details = {
         "causes": [
-            {"reason": "DisruptionBudget", "message": f"The disruption budget {name} needs {needs} healthy pods and has {has} currently"}
+            {
+                "reason": "DisruptionBudget",
+                "message": f"The disruption budget {name} needs {needs} healthy pods and has {has} currently",
+            }
         ]
     }
-    return ApiError(429, "TooManyRequests", "Cannot evict pod as it would violate the pod's disruption budget.", details)
+    return ApiError(
+        429, "TooManyRequests", "Cannot evict pod as it would violate the pod's disruption budget.", details
+    )
 
 
 def _token(handler: Any) -> http.Response:
     """POST serviceaccounts/NAME/token: a token that says whose it is; nothing in it is secret."""
     call = handler.call
     account = handler.registry.get(handler.resource, call.namespace, call.name)
-    body = bodies.read(handler.request)
+    body = bodies.read(handler.request, "authentication.k8s.io/v1", "TokenRequest")
     spec = ((body.value or {}).get("spec") or {}) if isinstance(body.value, dict) else {}
     seconds = spec.get("expirationSeconds", 3600)
     now = handler.server.world.now
@@ -157,7 +162,7 @@ def _token(handler: Any) -> http.Response:
             "expirationTimestamp": ids.timestamp(now + seconds),
         },
     }
-    return handler.answer(answer, 201)  # type: ignore[no-any-return]
+    return handler.answer(answer, 201)
 
 
 # -- reviews: resources that are only ever created, and never kept -----------------------------------------------
@@ -188,7 +193,13 @@ def _access(server: ApiServer, user: http.User, spec: Object) -> Object:
     if wanted.get("subresource"):
         plural = f"{plural}/{wanted['subresource']}"
     fine = authorization.allowed(
-        server, user, wanted.get("verb", ""), wanted.get("group", ""), plural, wanted.get("namespace", ""), wanted.get("name", "")
+        server,
+        user,
+        wanted.get("verb", ""),
+        wanted.get("group", ""),
+        plural,
+        wanted.get("namespace", ""),
+        wanted.get("name", ""),
     )
     return {"allowed": fine}
 
@@ -202,7 +213,11 @@ def _rules(server: ApiServer, user: http.User, namespace: str) -> Object:
             "incomplete": False,
         }
     found = authorization.rules_of(server, user, namespace)
-    resources = [{key: value for key, value in rule.items() if key != "nonResourceURLs"} for rule in found if rule.get("resources")]
+    resources = [
+        {key: value for key, value in rule.items() if key != "nonResourceURLs"}
+        for rule in found
+        if rule.get("resources")
+    ]
     others = [{"verbs": r["verbs"], "nonResourceURLs": r["nonResourceURLs"]} for r in found if r.get("nonResourceURLs")]
     return {"resourceRules": resources, "nonResourceRules": others, "incomplete": False}
 
