@@ -172,7 +172,7 @@ def pointer(type_name: str, field: str) -> bool:
 
 def flags(type_name: str, field: str, kind: str, required: bool, always: bool) -> list[str]:
     found = ["required"] if required else []
-    if always or f"{type_name}.{field}" in NULL_LISTS | TIMES or kind.startswith("[]") and required:
+    if always or f"{type_name}.{field}" in NULL_LISTS | TIMES or (kind.startswith("[]") and required):
         found.append("always")
     elif kind in ("string", "int32", "int64", "bool", "float64", "bytes") and not pointer(type_name, field):
         found.append("omitzero")
@@ -190,8 +190,8 @@ def from_openapi(documents: list[Path]) -> dict[str, str]:
                 kind = openapi_type(prop)
                 default = prop.get("default")
                 always = (
-                    (default in ({}, "", 0) and default is not None and not isinstance(default, bool)) or default is False
-                )
+                    default in ({}, "", 0) and default is not None and not isinstance(default, bool)
+                ) or default is False
                 marks = flags(type_name, field, kind, field in schema.get("required", ()), always)
                 if default and default is not True:
                     marks.append("default=" + json.dumps(default))

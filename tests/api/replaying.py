@@ -1,7 +1,7 @@
 """The recordings' own replayer, driven without sockets, threads or wall time.
 
-`golden/compare/api_replay.py` talks HTTP; here its connection, its watches, its imitated kubelets and its clock are replaced by the
-server's `handle` and the world's virtual time.  What is compared, and how, is untouched.
+`golden/compare/api_replay.py` talks HTTP; here its connection, its watches, its imitated kubelets and its clock are replaced by
+the server's `handle` and the world's virtual time.  What is compared, and how, is untouched.
 """
 
 from __future__ import annotations
@@ -50,7 +50,10 @@ def load(shared: Path, bare: Bare) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     module.time = SimpleNamespace(
-        time=lambda: bare.world.now, sleep=bare.world.advance, strftime=time.strftime, gmtime=lambda: time.gmtime(bare.world.now)
+        time=lambda: bare.world.now,
+        sleep=bare.world.advance,
+        strftime=time.strftime,
+        gmtime=lambda: time.gmtime(bare.world.now),
     )
     module.Client = lambda *settings: Client(bare)
     module.Watch = Watch
@@ -81,7 +84,11 @@ class Client:
         return answer
 
     def send(self, method: str, path: str, body: Any = None, headers: Any = None, timeout: int = 60) -> Any:
-        if (headers or {}).get("Authorization") == "Bearer wrong" or headers and headers.get("Authorization", "") is None:
+        if (
+            (headers or {}).get("Authorization") == "Bearer wrong"
+            or (headers
+            and headers.get("Authorization", "") is None)
+        ):
             # Who asks is the front's business.
             answer = wire.error(ApiError(401, "Unauthorized", "Unauthorized"))
         else:

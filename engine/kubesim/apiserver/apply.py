@@ -46,7 +46,7 @@ def run(handler: Any) -> tuple[Object, bool]:
         call.applied = Plan(_mine(call, patch), set(), set())
         return bodies.decode(handler.registry, call, patch)
 
-    return handler.registry.update(call, merge, create)  # type: ignore[no-any-return]
+    return handler.registry.update(call, merge, create)
 
 
 def _read(handler: Any) -> Object:
@@ -55,7 +55,9 @@ def _read(handler: Any) -> Object:
     except negotiation.BadBody as error:
         raise messages.bad_request(f"error decoding YAML: error converting YAML to JSON: {error}") from None
     if not isinstance(patch, dict):
-        raise messages.bad_request("error decoding YAML: json: cannot unmarshal into Go value of type map[string]interface {}")
+        raise messages.bad_request(
+            "error decoding YAML: json: cannot unmarshal into Go value of type map[string]interface {}"
+        )
     return patch
 
 
@@ -96,8 +98,8 @@ def _problem(shape: fieldsets.Shape, value: Any, path: str) -> str:
     for name, item in value.items():
         if name not in known.fields:
             return f"{path}.{name}: field not declared in schema"
-        inner = fieldsets._shape_of(kind, name)
-        found = _problem(inner, item, f"{path}.{name}") if inner is not None else ""
+        part = fieldsets.shape_of(kind, name)
+        found = _problem(part, item, f"{path}.{name}") if part is not None else ""
         if found:
             return found
     return ""
@@ -178,7 +180,9 @@ def _merged_list(shape: fieldsets.Shape, live: list[Any], patch: list[Any]) -> l
                 out.append(objects.copy(there[pending.pop(0)]))
             if element in pending:
                 pending.remove(element)
-        out.append(merge(inner, there.get(element), item) if element in there and not shape.is_set else objects.copy(item))
+        out.append(
+            merge(inner, there.get(element), item) if element in there and not shape.is_set else objects.copy(item)
+        )
     return out + [objects.copy(there[element]) for element in pending if element not in sent]
 
 
@@ -187,7 +191,9 @@ def _without(shape: fieldsets.Shape, value: Any, removed: fieldsets.Paths, kept:
     return _prune(shape, value, (), removed, kept) if removed else value
 
 
-def _prune(shape: fieldsets.Shape, value: Any, path: fieldsets.Path, removed: fieldsets.Paths, kept: fieldsets.Paths) -> Any:
+def _prune(
+    shape: fieldsets.Shape, value: Any, path: fieldsets.Path, removed: fieldsets.Paths, kept: fieldsets.Paths
+) -> Any:
     if shape.atomic or not value:
         return value
     listed = shape.kind.startswith("[]")
@@ -220,7 +226,8 @@ def _conflict(conflicts: list[tuple[Object, fieldsets.Path]]) -> ApiError:
             lines += [f"- {path}" for each, path in found if each == manager]
         text = f"Apply failed with {len(found)} conflicts: " + "\n".join(lines)
     causes = [
-        {"reason": "FieldManagerConflict", "message": f"conflict with {manager}", "field": path} for manager, path in found
+        {"reason": "FieldManagerConflict", "message": f"conflict with {manager}", "field": path}
+        for manager, path in found
     ]
     return ApiError(409, "Conflict", text, {"causes": causes})
 

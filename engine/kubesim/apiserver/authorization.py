@@ -28,7 +28,9 @@ def impersonate(request: http.Request) -> http.Request:
     from dataclasses import replace
 
     if "system:masters" not in request.user.groups:
-        raise ApiError(403, "Forbidden", f'users "{name}" is forbidden: User "{request.user.name}" cannot impersonate resource "users" in API group "" at the cluster scope', {"name": name, "kind": "users"})
+        why = f'User "{request.user.name}" cannot impersonate resource "users" in API group "" at the cluster scope'
+        details = {"name": name, "kind": "users"}
+        raise ApiError(403, "Forbidden", f'users "{name}" is forbidden: {why}', details)
     given = request.headers.get("impersonate-group", "")
     groups = tuple(each.strip() for each in given.split(",") if each.strip())
     return replace(request, user=http.User(name=name, groups=(*groups, "system:authenticated")))
@@ -37,7 +39,11 @@ def impersonate(request: http.Request) -> http.Request:
 def check(server: ApiServer, request: http.Request, target: paths.Target, resource: Resource | None) -> None:
     """ApiError 403 when the user may not."""
     user = request.user
-    if "system:masters" in user.groups or user.name.startswith("system:") and not user.name.startswith("system:serviceaccount:"):
+    if (
+        "system:masters" in user.groups
+        or (user.name.startswith("system:")
+        and not user.name.startswith("system:serviceaccount:"))
+    ):
         return
     verb = target.verb(request.method)
     if verb == "list" and (request.param("watch") in ("1", "true") or target.watch):
@@ -99,5 +105,3 @@ def _covers(rule: Object, verb: str, group: str, resource: str, name: str) -> bo
     wild = (f"*/{subresource}",) if subresource else ()
     named = not rule.get("resourceNames") or name in rule["resourceNames"]
     return has("verbs", verb) and has("apiGroups", group) and has("resources", resource, *wild) and named
-
-

@@ -1,4 +1,7 @@
-"""Which fields a field selector may name, kind by kind (`pkg/apis/core/v1/conversion.go` and the strategies' SelectableFields)."""
+"""Which fields a field selector may name, kind by kind.
+
+Sources: `pkg/apis/core/v1/conversion.go` and the strategies' SelectableFields.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,9 @@ _FIELDS: dict[str, tuple[str, ...]] = {
     "replicationcontrollers": ("status.replicas",),
     "replicasets.apps": ("status.replicas",),
     "jobs.batch": ("status.successful",),
-    "ipaddresses.networking.k8s.io": ("spec.parentRef.group", "spec.parentRef.resource", "spec.parentRef.namespace", "spec.parentRef.name"),
+    "ipaddresses.networking.k8s.io": (
+        "spec.parentRef.group", "spec.parentRef.resource", "spec.parentRef.namespace", "spec.parentRef.name",
+    ),
 }  # fmt: skip
 
 
@@ -35,7 +40,9 @@ def check(resource: Resource, field: str) -> None:
     if field not in COMMON and field not in _FIELDS.get(resource.name, ()):
         if resource.name in ("pods", "services", "events", "nodes", "secrets", "namespaces"):
             raise messages.bad_request(f"field label not supported: {field}")
-        raise messages.bad_request(f'"{field}" is not a known field selector: only "metadata.name", "metadata.namespace"')
+        raise messages.bad_request(
+            f'"{field}" is not a known field selector: only "metadata.name", "metadata.namespace"'
+        )
 
 
 def values(resource: Resource, obj: dict[str, Any]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 from kubesim import schema
@@ -37,8 +37,8 @@ class Shape:
     is_set: bool = False
 
 
-@lru_cache(maxsize=None)
-def _shape_of(type_name: str, name: str) -> Shape | None:
+@cache
+def shape_of(type_name: str, name: str) -> Shape | None:
     found = schema.field(type_name, name)
     if found is None:
         return None
@@ -56,7 +56,7 @@ def _shape_of(type_name: str, name: str) -> Shape | None:
     return Shape(found.kind, atomic=True)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _element_of(kind: str) -> Shape:
     """The shape of a list's item or a map's value."""
     if kind.startswith(("[]", "{}")):
@@ -85,7 +85,7 @@ def children(shape: Shape, value: Any) -> Iterator[tuple[str, Shape, Any]]:
             yield "f:" + name, element, item
     else:
         for name, item in (value or {}).items():
-            inner = _shape_of(kind, name)
+            inner = shape_of(kind, name)
             if inner is not None:
                 yield "f:" + name, inner, item
 

@@ -53,7 +53,9 @@ def answer(server: ApiServer, request: http.Request) -> http.Response | None:
 
 def _names(prefix: str) -> list[str]:
     ready = prefix == "/readyz"
-    return [each.strip("*!") for each in CHECKS if not each.startswith("!" if ready else "*") and (ready or each[-1] != "*")]
+    return [
+        each.strip("*!") for each in CHECKS if not each.startswith("!" if ready else "*") and (ready or each[-1] != "*")
+    ]
 
 
 def _checks(prefix: str, request: http.Request) -> http.Response:

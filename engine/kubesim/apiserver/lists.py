@@ -102,7 +102,7 @@ def _check(found: Options) -> None:
             supported = ["Exact", "NotOlderThan", ""]
             errors.append(fielderrors.unsupported("resourceVersionMatch", found.match, supported))
         elif found.match == "Exact" and found.resource_version == "0":
-            detail = "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\""
+            detail = 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"'
             errors.append(fielderrors.forbidden("resourceVersionMatch", detail))
     if errors:
         raise messages.invalid("ListOptions", "meta.k8s.io", "", errors)
@@ -160,7 +160,7 @@ def page(store: Store, resource: Resource, namespace: str, found: Options) -> Pa
         at, start = _read_token(found.token, store)
     elif wanted > store.revision:
         raise messages.too_large_resource_version(wanted, store.revision)
-    elif wanted and found.match == "Exact" or wanted and found.limit and not found.match:
+    elif (wanted and found.match == "Exact") or (wanted and found.limit and not found.match):
         at = wanted
     items = _at(store, resource, namespace, at, found) if at != store.revision else store.list(resource.name, namespace)
     if start:
@@ -232,7 +232,9 @@ def _token(token: str) -> Object:
         why = negotiation.go_json_error(text, error)
         raise messages.bad_request(f"invalid continue token: continue key is not valid: {why}") from None
     if not isinstance(found, dict) or found.get("v") != "meta.k8s.io/v1" or not found.get("start"):
-        raise messages.bad_request("invalid continue token: continue key is not valid: server does not recognize this encoded version")
+        raise messages.bad_request(
+            "invalid continue token: continue key is not valid: server does not recognize this encoded version"
+        )
     return found
 
 

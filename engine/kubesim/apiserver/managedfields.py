@@ -1,7 +1,7 @@
 """metadata.managedFields: who set which fields (KEP-555; apimachinery `pkg/util/managedfields`).
 
-Most writes are followed by nobody who looks at these, so they are only noted: a `Lazy` stands in the object in place of the list and
-is worked out when it is encoded, or when a change has to know the owners.
+Most writes are followed by nobody who looks at these, so they are only noted: a `Lazy` stands in the object in place of the
+list and is worked out when it is encoded, or when a change has to know the owners.
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ class Lazy:
     """managedFields that are still to be worked out: what was before, and one more write."""
 
     __slots__ = ("_before", "_step", "_value", "length")
+    length: int
 
     def __init__(self, before: Lazy | Entries | None, step: Step) -> None:
         self._before = before
@@ -115,7 +116,11 @@ def updated(registry: Registry, call: Call, new: Object, old: Object, submitted:
 
 def _frozen(new: Object) -> Object:
     """The parts that admission and strategies replace are kept as they are now."""
-    return {**new, "metadata": {**new["metadata"]}, **({"spec": {**new["spec"]}} if isinstance(new.get("spec"), dict) else {})}
+    return {
+        **new,
+        "metadata": {**new["metadata"]},
+        **({"spec": {**new["spec"]}} if isinstance(new.get("spec"), dict) else {}),
+    }
 
 
 def changed(new: Any, old: Any) -> bool:
@@ -211,7 +216,8 @@ def _entry(manager: str, operation: str, version: str, time: str, paths: fieldse
 def sort(entries: Entries) -> Entries:
     """sortEncodedManagedFields."""
     return sorted(
-        entries, key=lambda e: (e["operation"], e.get("time", ""), e["manager"], e["apiVersion"], e.get("subresource", ""))
+        entries,
+        key=lambda e: (e["operation"], e.get("time", ""), e["manager"], e["apiVersion"], e.get("subresource", "")),
     )
 
 
@@ -245,9 +251,7 @@ def applied(entries: Entries, call: Call, time: str) -> Entries:
 def is_applier(entry: Object, call: Call) -> bool:
     subresource = call.subresource if call.subresource == "status" else ""
     return (
-        entry["operation"] == APPLY
-        and entry["manager"] == call.manager
-        and entry.get("subresource", "") == subresource
+        entry["operation"] == APPLY and entry["manager"] == call.manager and entry.get("subresource", "") == subresource
     )
 
 

@@ -46,7 +46,8 @@ class Form:
 def accept(request: http.Request) -> Form:
     """The first form of the Accept header that is spoken; ApiError 406 when none is."""
     pretty = request.param("pretty") in ("1", "true") or bool(
-        re.match(r"curl/|Wget/|Mozilla/5\.0", request.headers.get("user-agent", "")) and request.param("pretty") != "false"
+        re.match(r"curl/|Wget/|Mozilla/5\.0", request.headers.get("user-agent", ""))
+        and request.param("pretty") != "false"
     )
     header = request.headers.get("accept", "") or "*/*"
     for clause in header.split(","):

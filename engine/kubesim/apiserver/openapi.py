@@ -1,7 +1,7 @@
 """/openapi/v3 (one document a group version) and /openapi/v2 (one for all), made from the schema.
 
 Enough for what clients do with them: finding a kind's fields and their merge keys (`kubectl apply`, `edit`), asking whether an
-endpoint takes `fieldValidation` (`kubectl create`), listing fields (`kubectl explain`), dynamic clients.  Descriptions are our own and few.
+endpoint takes `fieldValidation` (`kubectl create`), listing fields (`kubectl explain`).  Descriptions are our own and few.
 
 Sources: KEP-2896, kube-openapi `pkg/handler3`, `pkg/builder3`.
 """
@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
-from functools import lru_cache
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from kubesim import http, schema
@@ -123,12 +123,12 @@ def index(server: ApiServer) -> Object:
 
 def _bytes(server: ApiServer, name: str) -> bytes:
     """A document's text, made once for each state of what is served; "" is v2."""
-    cache = server.documents
+    known = server.documents
     key = (name, server.served.generation)
-    if key not in cache:
+    if key not in known:
         made = document(server, name) if name else swagger(server)
-        cache[key] = json.dumps(made, separators=(",", ":")).encode()
-    return cache[key]
+        known[key] = json.dumps(made, separators=(",", ":")).encode()
+    return known[key]
 
 
 # -- documents ----------------------------------------------------------------------------------------------------
@@ -171,7 +171,7 @@ def swagger(server: ApiServer) -> Object:
     }
 
 
-@lru_cache(maxsize=None)
+@cache
 def definition_name(type_name: str) -> str:
     """io.k8s.api.core.v1.Pod of core.v1.Pod."""
     package, rest = type_name.split(".", 1)
@@ -288,7 +288,9 @@ class _Builder:
 
 def _paths(builder: _Builder, resource: Resource, group: str, version: str, three: bool) -> Object:
     base = f"/apis/{group}/{version}" if group else f"/api/{version}"
-    collection = f"{base}/namespaces/{{namespace}}/{resource.plural}" if resource.namespaced else f"{base}/{resource.plural}"
+    collection = (
+        f"{base}/namespaces/{{namespace}}/{resource.plural}" if resource.namespaced else f"{base}/{resource.plural}"
+    )
     maker = _Operations(builder, resource, group, version, three)
     paths: Object = {}
     verbs = resource.verbs
@@ -303,13 +305,19 @@ def _paths(builder: _Builder, resource: Resource, group: str, version: str, thre
         paths[collection] = maker.item(found, ("namespace",) if resource.namespaced else ())
         if resource.namespaced and "list" in verbs:
             paths[f"{base}/{resource.plural}"] = maker.item({"get": maker.operation("list", "list")}, ())
-    single = {_METHODS[verb]: maker.operation(_METHODS[verb], _METHODS[verb]) for verb in verbs if verb in _METHODS and verb != "create"}
+    single = {
+        _METHODS[verb]: maker.operation(_METHODS[verb], _METHODS[verb])
+        for verb in verbs
+        if verb in _METHODS and verb != "create"
+    }
     names = ("name", "namespace") if resource.namespaced else ("name",)
     if single:
         paths[f"{collection}/{{name}}"] = maker.item(single, names)
     for name, sub in resource.subresources.items():
         operations = {
-            _METHODS[verb]: maker.operation(_METHODS[verb], _METHODS[verb], sub=name) for verb in sub.verbs if verb in _METHODS
+            _METHODS[verb]: maker.operation(_METHODS[verb], _METHODS[verb], sub=name)
+            for verb in sub.verbs
+            if verb in _METHODS
         }
         if operations:
             paths[f"{collection}/{{name}}/{name}"] = maker.item(operations, names)
@@ -387,7 +395,10 @@ class _Operations:
         if self._three:
             out["requestBody"] = {"content": {each: {"schema": reference} for each in media}}
         else:
-            out["parameters"] = [{"name": "body", "in": "body", "required": True, "schema": reference}, *out["parameters"]]
+            out["parameters"] = [
+                {"name": "body", "in": "body", "required": True, "schema": reference},
+                *out["parameters"],
+            ]
             out["consumes"] = list(media)
             out["produces"] = ["application/json", "application/yaml"]
 

@@ -22,7 +22,7 @@ def run(handler: Any) -> tuple[Object, bool]:
         return apply.run(handler)
     _check_options(handler, kind)
     patch, duplicates = parse(handler.request.body, kind)
-    return handler.registry.update(handler.call, lambda old: patched(handler, old, patch, kind, duplicates))  # type: ignore[no-any-return]
+    return handler.registry.update(handler.call, lambda old: patched(handler, old, patch, kind, duplicates))
 
 
 def parse(body: bytes, kind: str) -> tuple[Any, dict[int, list[str]]]:
@@ -62,7 +62,9 @@ def patched(handler: Any, old: Object, patch: Any, kind: str, duplicates: dict[i
 
 
 def _strict(problems: list[str]) -> ApiError:
-    return ApiError(422, "Invalid", f" \"\" is invalid: patch: Invalid value: strict decoding error: {', '.join(problems)}")
+    return ApiError(
+        422, "Invalid", f' "" is invalid: patch: Invalid value: strict decoding error: {", ".join(problems)}'
+    )
 
 
 def _check_options(handler: Any, kind: str) -> None:

@@ -44,7 +44,7 @@ def parse(path: str) -> Target | None:
         rest = rest[1:]
     namespace = ""
     if rest[0] == "namespaces" and len(rest) >= 2:
-        if len(rest) == 2 or rest[2] in _NAMESPACE_SUBRESOURCES and len(rest) == 3:
+        if len(rest) == 2 or (rest[2] in _NAMESPACE_SUBRESOURCES and len(rest) == 3):
             return Target(
                 group=group,
                 version=version,

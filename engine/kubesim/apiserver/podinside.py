@@ -62,7 +62,7 @@ def _kubelet(handler: Any, pod: Object) -> Any:
     node = pod["spec"].get("nodeName", "")
     kubelet = handler.server.kubelets.get(node)
     if kubelet is None:
-        raise messages.internal(f'error dialing backend: dial tcp: lookup {node}: no such host')
+        raise messages.internal(f"error dialing backend: dial tcp: lookup {node}: no such host")
     return kubelet
 
 
@@ -113,7 +113,7 @@ def _since_time(handler: Any) -> float | None:
     from kubesim import ids
 
     text = handler.request.param("sinceTime")
-    return handler.server.world.now - ids.parse_timestamp(text) if text else None  # type: ignore[no-any-return]
+    return handler.server.world.now - ids.parse_timestamp(text) if text else None
 
 
 def _stream(handler: Any, name: str) -> http.Response:
@@ -122,7 +122,9 @@ def _stream(handler: Any, name: str) -> http.Response:
     if name == "portforward":
         if pod.get("status", {}).get("phase") in ("Succeeded", "Failed"):
             raise messages.bad_request(f"cannot forward ports of a pod that is {pod['status']['phase']}")
-        ports = [int(part) for value in handler.request.params("ports") for part in value.split(",") if part.isdecimal()]
+        ports = [
+            int(part) for value in handler.request.params("ports") for part in value.split(",") if part.isdecimal()
+        ]
         return http.Response(status=101, session=_kubelet(handler, pod).portforward(namespace, pod_name, ports))
     container = _container(handler, pod)
     if not pod["spec"].get("nodeName"):
@@ -151,5 +153,7 @@ def _proxy(handler: Any) -> http.Response:
     if dial is None:
         raise messages.internal("error trying to reach service: no route to host")
     call = handler.call
-    answer: http.Response = dial(handler.resource.plural, call.namespace, call.name, handler.target.rest, handler.request)
+    answer: http.Response = dial(
+        handler.resource.plural, call.namespace, call.name, handler.target.rest, handler.request
+    )
     return answer

@@ -236,11 +236,11 @@ class Registry:
         if call.dry_run:
             strategy.abandon()
             return new
-        if before.get("deletionTimestamp") and not metadata.get("finalizers") and self._may_go(new):
+        ending = before.get("deletionTimestamp") and not before.get("deletionGracePeriodSeconds", 0)
+        if ending and not metadata.get("finalizers") and self._may_go(new):
             # The last finalizer is gone: so is the object.
-            if before.get("deletionGracePeriodSeconds", 0) == 0:
-                strategy.updated(call, new, old)
-                return self._remove(call, strategy, new)
+            strategy.updated(call, new, old)
+            return self._remove(call, strategy, new)
         stored = self.store.update(resource.name, new)
         strategy.updated(call, stored, old)
         return stored

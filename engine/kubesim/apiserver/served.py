@@ -45,7 +45,7 @@ class Served:
         for resource in schema.RESOURCES.values():
             for version in resource.versions:
                 since = SINCE.get((resource.group, version, resource.plural), SINCE.get((resource.group, version), 0))
-                if minor >= since:  # type: ignore[operator]
+                if minor >= since:
                     self._by_path[resource.group, version, resource.plural] = resource
 
     def find(self, group: str, version: str, plural: str) -> Resource | None:

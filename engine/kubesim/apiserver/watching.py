@@ -31,7 +31,9 @@ INITIAL_EVENTS_END = {"k8s.io/initial-events-end": "true"}
 class WatchStream:
     """An `http.Stream` of watch events, one JSON document a line."""
 
-    def __init__(self, registry: Registry, resource: Resource, namespace: str, found: lists.Options, shape: Shape) -> None:
+    def __init__(
+        self, registry: Registry, resource: Resource, namespace: str, found: lists.Options, shape: Shape
+    ) -> None:
         self._registry = registry
         self._world = registry.world
         self._resource = resource
@@ -74,7 +76,7 @@ class WatchStream:
     def _begin(self, wanted: int) -> None:
         store = self._registry.store
         found = self._options
-        present = found.initial_events or found.initial_events is None and wanted == 0
+        present = found.initial_events or (found.initial_events is None and wanted == 0)
         if present:
             self._after = store.revision
             for obj in store.list(self._resource.name, self._namespace):

@@ -28,7 +28,9 @@ def loader() -> Any:
     # yaml.v2 still takes these for truth values.
     truth = re.compile(r"^(?:y|Y|yes|Yes|YES|n|N|no|No|NO|true|True|TRUE|false|False|FALSE|on|On|ON|off|Off|OFF)$")
     Loader.add_implicit_resolver("tag:yaml.org,2002:bool", truth, list("yYnNtTfFoO"))
-    Loader.add_constructor("tag:yaml.org,2002:bool", lambda self, node: node.value.lower() in ("y", "yes", "true", "on"))
+    Loader.add_constructor(
+        "tag:yaml.org,2002:bool", lambda self, node: node.value.lower() in ("y", "yes", "true", "on")
+    )
 
     def mapping(self: Any, node: Any, deep: bool = False) -> dict[str, Any]:
         found = base.construct_mapping(self, node, deep=True)
@@ -62,5 +64,7 @@ def go_yaml_error(error: yaml.YAMLError) -> str:
 def dump(obj: Any) -> bytes:
     """As sigs.k8s.io/yaml writes it: keys sorted, two spaces, lists not indented."""
     dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-    text: str = yaml.dump(obj, Dumper=dumper, default_flow_style=False, sort_keys=True, allow_unicode=True, width=1 << 30)
+    text: str = yaml.dump(
+        obj, Dumper=dumper, default_flow_style=False, sort_keys=True, allow_unicode=True, width=1 << 30
+    )
     return text.encode()

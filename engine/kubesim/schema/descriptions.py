@@ -51,7 +51,8 @@ _FIELDS = {
     "ObjectMeta.ownerReferences": "The objects that this one belongs to; it goes when all of them have gone.",
     "ServiceSpec.type": "ClusterIP (within the cluster), NodePort (also on every node), LoadBalancer (also from a cloud's "
     "balancer) or ExternalName (a DNS alias, no proxying).",
-    "ServiceSpec.clusterIP": "The virtual address; drawn when it is empty, and never changed.  \"None\": headless, DNS gives the pods.",
+    "ServiceSpec.clusterIP": "The virtual address; drawn when it is empty, and never changed.  \"None\": headless, DNS gives "
+    "the pods.",
     "ServiceSpec.selector": "Labels of the pods behind the Service; without one its endpoints are written by hand.",
     "ServiceSpec.sessionAffinity": "None, or ClientIP: a client stays with the pod that it first got.",
     "ServiceSpec.externalTrafficPolicy": "Cluster: any endpoint.  Local: only those on the node that was reached; the client's "

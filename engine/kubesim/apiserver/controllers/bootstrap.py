@@ -60,11 +60,9 @@ class Bootstrap:
 
     def _deleted(self, event: Event) -> None:
         metadata = event.obj["metadata"]
-        ours = (
-            (metadata["name"] == "kubernetes"
-            and metadata.get("namespace") == "default")
-            or metadata["name"] in NAMESPACES
-        )
+        ours = (metadata["name"] == "kubernetes" and metadata.get("namespace") == "default") or metadata[
+            "name"
+        ] in NAMESPACES
         if event.type == "DELETED" and ours:
             # Upstream notices at its next round.
             self._world.call_later(INTERVAL, self.reconcile)
@@ -107,7 +105,11 @@ class Bootstrap:
         manager = self._server.client("kube-controller-manager")
         finalizers = ["networking.k8s.io/service-cidr-finalizer"]
         manager.patch(name, "kubernetes", "", {"metadata": {"finalizers": finalizers}})
-        told = {"lastTransitionTime": ids.timestamp(self._world.now), "reason": "", "message": "Kubernetes Service CIDR is ready"}
+        told = {
+            "lastTransitionTime": ids.timestamp(self._world.now),
+            "reason": "",
+            "message": "Kubernetes Service CIDR is ready",
+        }
         self._apply_status(name, "kubernetes", "service-cidr-controller", [{**ready, **told}])
 
     def _apply_status(self, resource: str, name: str, manager: str, conditions: list[Object]) -> None:

@@ -17,13 +17,6 @@ Object = dict[str, Any]
 
 
 class Deployment(base.Spec):
-    def prepare_status(self, call: Call, new: Object, old: Object) -> None:
-        # Its controller writes the revision, an annotation, along with the status (deploymentStatusStrategy keeps labels only).
-        annotations = new["metadata"].get("annotations")
-        super().prepare_status(call, new, old)
-        if annotations is not None:
-            new["metadata"]["annotations"] = annotations
-
     def validate(self, call: Call, obj: Object) -> list[FieldError]:
         return rules.deployment(obj)
 
@@ -84,7 +77,9 @@ class DaemonSet(base.Spec):
     @staticmethod
     def _count_templates(obj: Object, number: int) -> None:
         metadata = obj["metadata"]
-        metadata["annotations"] = dict(sorted({**metadata.get("annotations", {}), TEMPLATE_GENERATION: str(number)}.items()))
+        metadata["annotations"] = dict(
+            sorted({**metadata.get("annotations", {}), TEMPLATE_GENERATION: str(number)}.items())
+        )
 
     def initial_status(self, obj: Object) -> Object:
         return {"currentNumberScheduled": 0, "numberMisscheduled": 0, "desiredNumberScheduled": 0, "numberReady": 0}

@@ -55,7 +55,8 @@ class _Summary:
         sidecars = {each["name"] for each in spec.get("initContainers", ()) if each.get("restartPolicy") == "Always"}
         self.total += len(sidecars)
         if any(
-            each["type"] == "PodScheduled" and each.get("reason") == "SchedulingGated" for each in status.get("conditions", ())
+            each["type"] == "PodScheduled" and each.get("reason") == "SchedulingGated"
+            for each in status.get("conditions", ())
         ):
             self.reason = "SchedulingGated"
         if not self._initializing(spec, status, sidecars):
@@ -109,9 +110,7 @@ class _Summary:
                 self.ready += 1
         self.restarts = restarts + (self.restarts if self.restarts else 0)
         if self.reason == "Completed" and running:
-            ready = any(
-                each["type"] == "Ready" and each["status"] == "True" for each in status.get("conditions", ())
-            )
+            ready = any(each["type"] == "Ready" and each["status"] == "True" for each in status.get("conditions", ()))
             self.reason = "Running" if ready else "NotReady"
 
     def _note_restart(self, each: Object) -> None:

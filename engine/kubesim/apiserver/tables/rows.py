@@ -435,7 +435,8 @@ def _priority_class(obj: Object, now: float) -> Cells:
 
 def _quota(obj: Object, now: float) -> Cells:
     used, hard = obj["status"].get("used", {}), obj["status"].get("hard", {})
-    requests, limits = [], []
+    requests: list[str] = []
+    limits: list[str] = []
     for name in sorted(hard):
         text = f"{name}: {used.get(name, '0')}/{hard[name]}"
         (limits if name.startswith("limits") else requests).append(text)

@@ -12,12 +12,8 @@ from kubesim.schema import Resource
 
 Object = dict[str, Any]
 
-CREATED_AT = (
-    "CreationTimestamp is a timestamp representing the server time when this object was created. It is not guaranteed to be set in "
-    "happens-before order across separate operations. Clients may not set this value. It is represented in RFC3339 form and is in UTC."
-    "\n\nPopulated by the system. Read-only. Null for lists. More info: "
-    "https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#metadata"
-)
+# Column definitions as they are on the wire; the description of an age is the same in all tables.
+NAME_COLUMN, AGE_COLUMN = ("services", "Name"), ("services", "Age")
 
 
 @cache
@@ -34,11 +30,17 @@ def columns(resource: str) -> tuple[Object, ...]:
     known = data["tables"].get(resource)
     if known is not None:
         return tuple(_column(name, kind, form, priority, texts[at]) for name, kind, form, priority, at in known)
-    name = _column("Name", "string", "name", 0, texts[0])
+    name = _column("Name", "string", "name", 0, _text(data, *NAME_COLUMN))
     given = extra.COLUMNS.get(resource)
     if given is None:
-        return (name, _column("Created At", "date", "", 0, CREATED_AT))
+        return (name, _column("Created At", "date", "", 0, _text(data, *AGE_COLUMN)))
     return (name, *(_column(each.removesuffix("*"), "string", "", int(each.endswith("*")), "") for each in given))
+
+
+def _text(data: Object, resource: str, column: str) -> str:
+    """The description that a recorded column has."""
+    at = next(row[4] for row in data["tables"][resource] if row[0] == column)
+    return str(data["descriptions"][at])
 
 
 def _column(name: str, kind: str, form: str, priority: int, text: str) -> Object:

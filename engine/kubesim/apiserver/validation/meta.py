@@ -32,7 +32,7 @@ def label_name(key: str, path: str) -> list[FieldError]:
     return each(path, key, [detail.replace("a qualified name", "a valid label key") for detail in _qualified_name(key)])
 
 
-def annotations(value: dict[str, str] | None, path: str) -> list[FieldError]:
+def annotation_keys(value: dict[str, str] | None, path: str) -> list[FieldError]:
     """ValidateAnnotations: keys are checked in lower case."""
     errors: list[FieldError] = []
     total = 0
@@ -69,7 +69,7 @@ def object_meta(metadata: Object, namespaced: bool, check: NameCheck, path: str 
     if "labels" in metadata:
         errors += labels(metadata["labels"], f"{path}.labels")
     if "annotations" in metadata:
-        errors += annotations(metadata["annotations"], f"{path}.annotations")
+        errors += annotation_keys(metadata["annotations"], f"{path}.annotations")
     if "ownerReferences" in metadata:
         errors += _owners(metadata["ownerReferences"], f"{path}.ownerReferences")
     if "finalizers" in metadata:
@@ -90,9 +90,11 @@ def _owners(value: list[Object], path: str) -> list[FieldError]:
     errors: list[FieldError] = []
     controller = ""
     for reference in value:
-        for field in ("apiVersion", "kind", "name", "uid"):
-            if not reference.get(field):
-                errors.append(invalid(f"{path}.{field}", "", f"{field} must not be empty"))
+        errors += [
+            invalid(f"{path}.{field}", "", f"{field} must not be empty")
+            for field in ("apiVersion", "kind", "name", "uid")
+            if not reference.get(field)
+        ]
         if reference.get("apiVersion") == "v1" and reference.get("kind") == "Event":
             errors.append(invalid(path, "/v1, Kind=Event", "/v1, Kind=Event is disallowed from being an owner"))
         if reference.get("controller"):
@@ -125,13 +127,15 @@ def object_meta_update(new: Object, old: Object, path: str = "metadata") -> list
                     f"[]string{{{', '.join(chr(34) + name + chr(34) for name in added)}}}",
                 )
             )
-    for field in ("name", "namespace", "uid", "creationTimestamp"):
-        if new.get(field, "") != old.get(field, ""):
-            errors.append(invalid(f"{path}.{field}", new.get(field, ""), IMMUTABLE))
+    errors += [
+        invalid(f"{path}.{field}", new.get(field, ""), IMMUTABLE)
+        for field in ("name", "namespace", "uid", "creationTimestamp")
+        if new.get(field, "") != old.get(field, "")
+    ]
     if "labels" in new:
         errors += labels(new["labels"], f"{path}.labels")
     if "annotations" in new:
-        errors += annotations(new["annotations"], f"{path}.annotations")
+        errors += annotation_keys(new["annotations"], f"{path}.annotations")
     if "ownerReferences" in new:
         errors += _owners(new["ownerReferences"], f"{path}.ownerReferences")
     if "finalizers" in new:

@@ -61,9 +61,8 @@ def immutable_data(new: Object, old: Object) -> list[FieldError]:
     errors: list[FieldError] = []
     if not new.get("immutable"):
         errors.append(forbidden("immutable", "field is immutable when `immutable` is set"))
-    for field in ("data", "binaryData"):
-        if new.get(field) != old.get(field):
-            errors.append(forbidden(field, "field is immutable when `immutable` is set"))
+    detail = "field is immutable when `immutable` is set"
+    errors += [forbidden(field, detail) for field in ("data", "binaryData") if new.get(field) != old.get(field)]
     return errors
 
 

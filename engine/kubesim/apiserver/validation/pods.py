@@ -35,7 +35,7 @@ def template(value: Object, path: str) -> list[FieldError]:
     """ValidatePodTemplateSpec."""
     metadata = value["metadata"]
     errors = meta.labels(metadata.get("labels"), f"{path}.metadata.labels")
-    errors += meta.annotations(metadata.get("annotations"), f"{path}.metadata.annotations")
+    errors += meta.annotation_keys(metadata.get("annotations"), f"{path}.metadata.annotations")
     return errors + spec(value["spec"], f"{path}.spec")
 
 

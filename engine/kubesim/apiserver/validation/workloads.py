@@ -63,14 +63,11 @@ def _template(spec: Object, path: str = "spec.template", restart: str = "Always"
     labels = template["metadata"].get("labels", {})
     selector = spec.get("selector")
     try:
-        matches = selector is None or selectors.from_label_selector(selector).matches(labels)
+        matches = selector is not None and selectors.from_label_selector(selector).matches(labels)
     except selectors.SelectorError:
         matches = True
-    if selector is None or not matches or not (selector.get("matchLabels") or selector.get("matchExpressions")):
-        if selector is None or not matches:
-            errors.append(
-                invalid(f"{path}.metadata.labels", labels or None, "`selector` does not match template `labels`")
-            )
+    if not matches:
+        errors.append(invalid(f"{path}.metadata.labels", labels or None, "`selector` does not match template `labels`"))
     errors += pods.template(template, path)
     policy = template["spec"].get("restartPolicy")
     if restart == "Always" and policy != "Always":
@@ -207,11 +204,11 @@ def job_template(spec: Object, path: str) -> list[FieldError]:
 
 
 def job_update(new: Object, old: Object) -> list[FieldError]:
-    errors: list[FieldError] = []
-    for field in ("completions", "selector", "template", "completionMode"):
-        if new["spec"].get(field) != old["spec"].get(field):
-            errors.append(invalid(f"spec.{field}", new["spec"].get(field), meta.IMMUTABLE))
-    return errors
+    return [
+        invalid(f"spec.{field}", new["spec"].get(field), meta.IMMUTABLE)
+        for field in ("completions", "selector", "template", "completionMode")
+        if new["spec"].get(field) != old["spec"].get(field)
+    ]
 
 
 _SCHEDULE = re.compile(r"(@(annually|yearly|monthly|weekly|daily|midnight|hourly)|@every \S+|(\S+\s+){4}\S+)")
