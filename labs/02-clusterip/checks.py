@@ -17,7 +17,7 @@ def scaled_to_zero(port: Port) -> checks.Outcome:
     done = port.run_outside("kubectl exec client -- curl -sS -m 20 -o /dev/null http://web")
     answers = {7: "refused", 28: "timeout", 6: "no-name", 0: "waits"}
     return checks.Outcome(
-        answer=answers[done.exit_code],
+        answer=answers.get(done.exit_code, f"curl's exit code {done.exit_code}"),
         because="The name still resolves, for the Service is still there. With no endpoint left, kube-proxy writes a rule that "
         "rejects every new connection to the address: somebody answers, and says no. Silence would be a dropped packet.",
         trace=port.trace(CLIENT, "http://web"),

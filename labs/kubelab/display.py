@@ -27,6 +27,15 @@ if TYPE_CHECKING:
 Bundle = dict[str, Any]
 
 
+class Note(str):
+    """A line for the learner: a string that shows itself without quotes."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return str(self)
+
+
 class Figure:
     """A drawing, and what it says in text."""
 

@@ -172,16 +172,16 @@ class Lab:
             show(view)
         return float(view.points)
 
-    def hint(self, task: str) -> str:
+    def hint(self, task: str) -> display.Note:
         """The next hint of a task: first the hop, then the object, then the field."""
         hints = self.spec.task(task).hints
         if not hints:
-            return "There is no hint for this one."
+            return display.Note("There is no hint for this one.")
         number = self._hints.get(task, 0)
         self._hints[task] = min(number + 1, len(hints) - 1)
-        return f"Hint {number + 1} of {len(hints)}: {hints[number]}"
+        return display.Note(f"Hint {number + 1} of {len(hints)}: {hints[number]}")
 
-    def answer(self, task: str, value: str) -> str:
+    def answer(self, task: str, value: str) -> display.Note:
         """Write down a prediction.  LearnerError names the choices."""
         asked = self.spec.task(task)
         if asked.kind != "prediction":
@@ -190,7 +190,7 @@ class Lab:
             choices = "\n".join(f"  {name!r}: {meaning}" for name, meaning in asked.choices.items())
             raise LearnerError(f"{value!r} is not one of the choices", f"Choices:\n{choices}")
         self.answers[task] = value
-        return f"Noted: {value}. Now run it."
+        return display.Note(f"Noted: {value}. Now run it.")
 
     def progress(self) -> Progress:
         """How the tasks stand."""
