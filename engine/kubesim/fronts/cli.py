@@ -173,7 +173,7 @@ def manifest(file: Any) -> list[dict[str, Any]]:
         documents = [each for each in yaml.safe_load_all(file) if each is not None]
     except yaml.YAMLError as error:
         raise LearnerError(f"{file.name}: not YAML: {error}") from None
-    found = []
+    found: list[dict[str, Any]] = []
     for document in documents:
         if not isinstance(document, dict):
             raise LearnerError(f"{file.name}: a document is not an object: {str(document)[:60]!r}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,7 +91,7 @@ class Store:
             keys = keys[low:high]
         return [objects[key] for key in keys]
 
-    def resources(self) -> list[str]:
+    def resources(self) -> Sequence[str]:
         return sorted(resource for resource, objects in self._objects.items() if objects)
 
     def create(self, resource: str, obj: Object) -> Object:
