@@ -251,9 +251,9 @@ def _binary(minor: int) -> str:
     return str(beside)
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("kubectl")
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    folder = tmp_path
     for each in (Path(__file__).parent / "manifests").iterdir():
         shutil.copy(each, folder)
     kubeconfig = folder / "config"
@@ -293,6 +293,8 @@ _MASKS = (
     (r"nodePort: \d+", "nodePort"),
     (r"(web|np|hello|kube-api-access)-([0-9a-f]{8,10}-)?[a-z0-9]{5}\b", r"\1-SUFFIX"),
     (r"\b\d+(m\d+)?s\b", "AGE"),
+    # Its watch cache complains when a watch ends within the second; that depends on the moment.
+    (r"^I\d{4} .*reflector.*\n", ""),
     (r"^[WIE]\d{4} \d\d:\d\d:\d\d\.\d+ +\d+ ", "KLOG "),
     (r"\b(ours|real)\b", "NS"),
     (r" +", " "),
@@ -306,7 +308,7 @@ def masked(text: str) -> str:
     return text
 
 
-VERSION = {33: "v1.33.1", 32: "v1.32.4"}
+VERSION = {33: "v1.33.1", 30: "v1.30.14"}
 
 
 # The server does not answer these as kubectl needs it yet; each with its reason.
@@ -316,8 +318,8 @@ SERVER_LACKS = {
 }
 
 
-def test_the_same_bytes(server: Server) -> None:
-    minor = 33
+@pytest.mark.parametrize("minor", [33, 30])
+def test_the_same_bytes(server: Server, minor: int) -> None:
     binary = _binary(minor)
     for space in ("real", "ours"):
         assert overhttp.run(["create", "namespace", space], server.kubeconfig, VERSION[minor])[0] == 0

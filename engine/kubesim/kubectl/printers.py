@@ -137,7 +137,7 @@ def _jsonpath(template: str, allow_missing: bool, as_json: bool) -> Printer:
             raise fail.Failed(
                 f"error: error executing jsonpath {gotext.quote(template)}: Error executing template: {error}. Printing more "
                 f"information for debugging the template:\n\ttemplate was:\n\t\t{template}\n\tobject given to jsonpath engine "
-                f"was:\n\t\t{gotext.sharp_v(obj)}\n\n"
+                f"was:\n\t\t{gotext.sharp_v(obj)}\n\n\n"
             ) from None
 
     return render
