@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from kubelab import rules, words
+from kubelab.stepper import telling
 from kubesim.net.packet import Packet
 from kubesim.net.trace import Hop, Kind, Step, Trace, Verdict
 
@@ -134,7 +135,7 @@ class _Teller:
         for index, step in enumerate(steps):
             after = step.after if step.after is not None else packet
             if step.kind is Kind.SEND:
-                self._add(step, packet, after, _send(after, step, self.way))
+                self._add(step, packet, after, telling.send(after, step, self.way))
             elif step.kind is Kind.RULE and index in path:
                 self._rule(step, packet)
             elif step.kind is Kind.NAT and words.rewrite(packet, after):
@@ -143,9 +144,9 @@ class _Teller:
                 self._nothing_matched(packet)
                 route = step
             elif step.kind is Kind.LINK and step.matched:
-                self._add(route or step, packet, after, _leave(self.hop, route, self.onward, step))
+                self._add(route or step, packet, after, telling.leave(self.hop, route, self.onward, step))
             elif step.kind is Kind.DELIVER and self.ending is not None:
-                self._add(step, packet, after, _deliver(step, after, self.ending, self.way), self.ending.verdict)
+                self._add(step, packet, after, telling.deliver(step, after, self.ending, self.way), self.ending.verdict)
             else:
                 self._passed.append(step)
             packet = after
@@ -153,7 +154,9 @@ class _Teller:
             self._end(self.ending, packet)
         return packet
 
-    def _add(self, step: Step, before: Packet, after: Packet, told: _Told, verdict: Verdict | None = None) -> None:
+    def _add(
+        self, step: Step, before: Packet, after: Packet, told: telling.Told, verdict: Verdict | None = None
+    ) -> None:
         self.scenes.append(
             Scene(
                 way=self.way,
@@ -180,7 +183,8 @@ class _Teller:
         missed = tuple(
             Missed(rule=each.rule, why=each.why) for each in beside if each.kind is Kind.RULE and not each.matched
         )
-        self._add(step, packet, packet, _rule(step, missed))
+        drawn = rules.is_draw(step.rule) or any(rules.is_draw(each.rule) for each in missed)
+        self._add(step, packet, packet, telling.rule(step, drawn=drawn))
         self.scenes[-1] = replace(self.scenes[-1], missed=missed)
 
     def _nothing_matched(self, packet: Packet) -> None:
@@ -191,7 +195,7 @@ class _Teller:
         self.puzzling = False
         chain = looked[-1].chain
         self._passed = [each for each in self._passed if each.table != "nat"]
-        told = _Told(
+        told = telling.Told(
             title=f"No rule of {chain} is for this packet",
             place=f"nat {chain}",
             text=f"{len(looked)} rules were asked. None wants {words.wanted(packet)}; so nothing is rewritten, and the packet "
@@ -211,13 +215,13 @@ class _Teller:
                 self.scenes[-1],
                 kind=Kind.NAT,
                 title=f"The {change.split(' ', 1)[0]} is rewritten",
-                text=f"{_sentence(change)} Conntrack notes it, so that the answer can be turned back.",
+                text=f"{telling.sentence(change)} Conntrack notes it, so that the answer can be turned back.",
                 question=f"{chain} has one thing to do. What does the header look like afterwards?",
                 before=before,
                 after=after,
             )
             return
-        told = _Told(
+        told = telling.Told(
             title="Conntrack turns it back" if self.way == "reply" else f"The {change.split(' ', 1)[0]} is rewritten",
             place=words.place(step),
             text=f"No rule is asked: conntrack knows the connection, and turns the {change}.",
@@ -229,29 +233,18 @@ class _Teller:
 
     def _end(self, ending: Trace, packet: Packet) -> None:
         """Close with the verdict: on the rule's own scene if a rule made the end, else on one more."""
-        felt = _sentence(words.felt_as(ending))
+        felt = telling.sentence(words.felt_as(ending))
         if self.scenes and self.scenes[-1].kind is Kind.RULE:
             last = self.scenes[-1]
             self.scenes[-1] = replace(last, verdict=ending.verdict, text=f"{last.text} {felt}".strip())
             return
-        told = _Told(
+        told = telling.Told(
             title=words.LABELS[ending.verdict].capitalize(),
-            text=f"{_sentence(ending.reason)} {felt}".strip(),
+            text=f"{telling.sentence(ending.reason)} {felt}".strip(),
             question="What becomes of the packet?",
         )
         step = next((each for each in reversed(self.hop.steps) if not each.matched), self.hop.steps[-1])
         self._add(step, packet, packet, told, ending.verdict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Told:
-    """The words of a scene."""
-
-    title: str
-    text: str
-    question: str
-    place: str = ""
-    rule: str = ""
 
 
 def _jump_path(steps: Sequence[Step], *, ended: bool) -> set[int]:
@@ -291,112 +284,6 @@ def _jump_path(steps: Sequence[Step], *, ended: bool) -> set[int]:
 
 # Targets that change an address or a port.
 REWRITING = frozenset({"DNAT", "SNAT", "MASQUERADE", "REDIRECT"})
-
-
-def _send(packet: Packet, step: Step, way: str) -> _Told:
-    if way == "request":
-        return _Told(
-            title=f"A packet for {words.destination(packet)}",
-            text="It is a SYN, the first packet of a connection." if packet.flags == "S" else _sentence(step.why),
-            question="Which destination does the program write into the packet?",
-        )
-    if packet.icmp and packet.icmp != "echo-reply":
-        title, text = f"An ICMP {packet.icmp} goes back", "Nobody will take the packet, and its sender is told at once."
-    elif packet.flags.startswith("R"):
-        title, text = "A reset (RST) goes back", "The kernel refuses the connection, and says so at once."
-    else:
-        title, text = (
-            f"The answer sets out from {words.source(packet)}",
-            "The program answers to the source address that it saw.",
-        )
-    return _Told(title=title, text=text, question="An answer goes back. From which address, and to which?")
-
-
-def _rule(step: Step, missed: tuple[Missed, ...]) -> _Told:
-    target, chain, about = rules.target(step.rule), rules.chain_target(step.rule), rules.comment(step.rule)
-    place = words.place(step)
-    # The walk says of a match where it leads ("on to KUBE-SVC-..."), which the title says already.
-    why = "" if step.why.startswith("on to ") else _sentence(step.why)
-    if chain and (rules.is_draw(step.rule) or any(rules.is_draw(each.rule) for each in missed)):
-        odds = rules.chance(step.probability) if step.probability < 1 else ""
-        article = "an" if odds.startswith("8") else "a"
-        return _Told(
-            # kube-proxy's comment says where the chain leads, "default/web -> 10.244.2.7:8080"; 1.16 wrote none.
-            title=f"The dice choose {about.partition(' -> ')[2] or chain}",
-            text=f"{why} The rules of {step.chain} are asked from the top, and each rolls its own dice".strip()
-            + (f"; all in all this endpoint had {article} {odds} chance." if odds else "."),
-            question=f"{step.chain} has a rule for each endpoint. Which will take the packet, and how likely was that?",
-            place=place,
-            rule=step.rule,
-        )
-    if chain:
-        asked = rules.wants(step.rule)
-        met = (
-            f"It is what this rule asks for: {asked}."
-            if asked
-            else "This rule asks for nothing: every packet goes this way."
-        )
-        if " -m " in step.rule.replace(" -m comment", "") and not asked:
-            met = why
-        return _Told(
-            title=f"{step.chain} hands it to {chain}",
-            text=" ".join(each for each in (met, f"It says of itself: “{about}”." if about else "") if each),
-            question=f"Which rule of {step.chain} takes this packet, and where does it go on?",
-            place=place,
-            rule=step.rule,
-        )
-    says = {"REJECT": "The host answers at once, in the name of the destination.", "DROP": "Nobody is told."}.get(
-        target, ""
-    )
-    return _Told(
-        title=f"{step.chain}: {target or 'a rule'}" + (f", for “{about}”" if about and says else ""),
-        text=f"{why} {says}".strip(),
-        question=f"{step.chain} looks at the packet. What does it do?",
-        place=place,
-        rule=step.rule,
-    )
-
-
-def _leave(hop: Hop, route: Step | None, onward: str, link: Step) -> _Told:
-    return _Told(
-        title=f"On to {onward}" if onward else "On to the next host",
-        place="routing",
-        text=_sentence((route.why if route else "") or link.why),
-        rule=route.rule if route else "",
-        question=f"{hop.host} looks at the destination and at its routes. Who gets the packet next?",
-    )
-
-
-def _deliver(step: Step, packet: Packet, ending: Trace, way: str) -> _Told:
-    said = _sentence(step.why or ending.reason)
-    if way == "reply":
-        title = (
-            f"The client hears of it from {words.source(packet)}"
-            if packet.icmp
-            else f"The client hears {words.source(packet)}"
-        )
-        return _Told(title=title, text=said, question="Does the client recognise this as an answer to its own packet?")
-    question = "The packet is there. Who answers: a program, or the kernel alone?"
-    if ending.verdict is Verdict.DELIVERED:
-        return _Told(
-            title="The packet is taken",
-            text=f"{said} It sees the source {words.source(packet)}.".strip(),
-            question=question,
-        )
-    return _Told(
-        title="The kernel answers for a program that is not there",
-        text=f"{said} A kernel that has no socket for the port answers with a reset (RST).".strip(),
-        question=question,
-    )
-
-
-def _sentence(text: str) -> str:
-    """A reason as a sentence.  Names keep their case: only a word of small letters is capitalised."""
-    if not text:
-        return ""
-    first = text.split(" ", 1)[0]
-    text = text[:1].upper() + text[1:] if first.isalpha() else text
-    return text if text.endswith((".", "?", "!")) else text + "."
 
 
 def _fold(steps: Sequence[Step]) -> str:

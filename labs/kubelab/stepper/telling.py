@@ -1,0 +1,129 @@
+"""The words of scenes: for each kind of moment a title, a few sentences, and the question that predict mode asks first.
+
+In the voice of the course: short sentences, what happened before why, no word that has not been met.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from kubelab import rules, words
+from kubesim.net.packet import Packet
+from kubesim.net.trace import Hop, Step, Trace, Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """The words of a scene."""
+
+    title: str
+    text: str
+    question: str
+    place: str = ""
+    rule: str = ""
+
+
+def send(packet: Packet, step: Step, way: str) -> Told:
+    if way == "request":
+        return Told(
+            title=f"A packet for {words.destination(packet)}",
+            text="It is a SYN, the first packet of a connection." if packet.flags == "S" else sentence(step.why),
+            question="Which destination does the program write into the packet?",
+        )
+    if packet.icmp and packet.icmp != "echo-reply":
+        title, text = f"An ICMP {packet.icmp} goes back", "Nobody will take the packet, and its sender is told at once."
+    elif packet.flags.startswith("R"):
+        title, text = "A reset (RST) goes back", "The kernel refuses the connection, and says so at once."
+    else:
+        title, text = (
+            f"The answer sets out from {words.source(packet)}",
+            "The program answers to the source address that it saw.",
+        )
+    return Told(title=title, text=text, question="An answer goes back. From which address, and to which?")
+
+
+def rule(step: Step, *, drawn: bool) -> Told:
+    target, chain, about = rules.target(step.rule), rules.chain_target(step.rule), rules.comment(step.rule)
+    place = words.place(step)
+    # The walk says of a match where it leads ("on to KUBE-SVC-..."), which the title says already.
+    why = "" if step.why.startswith("on to ") else sentence(step.why)
+    if chain and drawn:
+        odds = rules.chance(step.probability) if step.probability < 1 else ""
+        article = "an" if odds.startswith("8") else "a"
+        return Told(
+            # kube-proxy's comment says where the chain leads, "default/web -> 10.244.2.7:8080"; 1.16 wrote none.
+            title=f"The dice choose {about.partition(' -> ')[2] or chain}",
+            text=f"{why} The rules of {step.chain} are asked from the top, and each rolls its own dice".strip()
+            + (f"; all in all this endpoint had {article} {odds} chance." if odds else "."),
+            question=f"{step.chain} has a rule for each endpoint. Which will take the packet, and how likely was that?",
+            place=place,
+            rule=step.rule,
+        )
+    if chain:
+        asked = rules.wants(step.rule)
+        met = (
+            f"It is what this rule asks for: {asked}."
+            if asked
+            else "This rule asks for nothing: every packet goes this way."
+        )
+        if " -m " in step.rule.replace(" -m comment", "") and not asked:
+            met = why
+        return Told(
+            title=f"{step.chain} hands it to {chain}",
+            text=" ".join(each for each in (met, f"It says of itself: “{about}”." if about else "") if each),
+            question=f"Which rule of {step.chain} takes this packet, and where does it go on?",
+            place=place,
+            rule=step.rule,
+        )
+    says = {"REJECT": "The host answers at once, in the name of the destination.", "DROP": "Nobody is told."}.get(
+        target, ""
+    )
+    return Told(
+        title=f"{step.chain}: {target or 'a rule'}" + (f", for “{about}”" if about and says else ""),
+        text=f"{why} {says}".strip(),
+        question=f"{step.chain} looks at the packet. What does it do?",
+        place=place,
+        rule=step.rule,
+    )
+
+
+def leave(hop: Hop, route: Step | None, onward: str, link: Step) -> Told:
+    return Told(
+        title=f"On to {onward}" if onward else "On to the next host",
+        place="routing",
+        text=sentence((route.why if route else "") or link.why),
+        rule=route.rule if route else "",
+        question=f"{hop.host} looks at the destination and at its routes. Who gets the packet next?",
+    )
+
+
+def deliver(step: Step, packet: Packet, ending: Trace, way: str) -> Told:
+    said = sentence(step.why or ending.reason)
+    if way == "reply":
+        title = (
+            f"The client hears of it from {words.source(packet)}"
+            if packet.icmp
+            else f"The client hears {words.source(packet)}"
+        )
+        return Told(title=title, text=said, question="Does the client recognise this as an answer to its own packet?")
+    question = "The packet is there. Who answers: a program, or the kernel alone?"
+    if ending.verdict is Verdict.DELIVERED:
+        return Told(
+            title="The packet is taken",
+            text=f"{said} It sees the source {words.source(packet)}.".strip(),
+            question=question,
+        )
+    return Told(
+        title="The kernel answers for a program that is not there",
+        text=f"{said} A kernel that has no socket for the port answers with a reset (RST).".strip(),
+        question=question,
+    )
+
+
+def sentence(text: str) -> str:
+    """A reason as a sentence.  Names keep their case: only a word of small letters is capitalised."""
+    if not text:
+        return ""
+    first = text.split(" ", 1)[0]
+    text = text[:1].upper() + text[1:] if first.isalpha() else text
+    return text if text.endswith((".", "?", "!")) else text + "."
