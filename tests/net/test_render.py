@@ -68,7 +68,11 @@ def test_a_drop_names_its_rule(service):
 
 def test_the_text_has_hops_rules_rewriting_and_verdict(service):
     lines = str(trace_of(service, "b", "10.96.0.10", 80)).splitlines()
-    assert lines[0] == "tcp 10.244.1.3:40000 -> 10.96.0.10:80"
+    assert lines[:3] == [
+        "b asked 10.96.0.10:80, which node1 turned into 10.244.2.2:8080, and c answered.",
+        "",
+        "tcp 10.244.1.3:40000 -> 10.96.0.10:80",
+    ]
     assert "    nat         destination 10.96.0.10:80 becomes 10.244.2.2:8080" in lines
     assert "DELIVERED: a program on c listens on tcp port 8080" in lines
     assert "    nat         source 10.244.2.2:8080 becomes 10.96.0.10:80, as the connection table remembers" in lines

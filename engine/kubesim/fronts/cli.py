@@ -101,9 +101,12 @@ def serve(preset: str, seed: int, port: int, host: str, kubeconfig: str, speed: 
 @click.option("--dot", "form", flag_value="dot", help="The picture as Graphviz' DOT text.")
 @click.option("--svg", "form", flag_value="svg", help="The picture as SVG.")
 @click.option("--branches", is_flag=True, help="Every way that a random choice can go, with its probability.")
+@click.option("--lookups", is_flag=True, help="The ways of the DNS exchanges too, step by step.")
 @click.argument("source")
 @click.argument("target")
-def trace(preset: str, seed: int, script: str, form: str | None, branches: bool, source: str, target: str) -> None:
+def trace(
+    preset: str, seed: int, script: str, form: str | None, branches: bool, lookups: bool, source: str, target: str
+) -> None:
     """Follow a packet.
 
     SOURCE is pod/NAME, pod/NAMESPACE/NAME, node/NAME or outside; TARGET is what curl would be given: http://deploy1,
@@ -119,7 +122,7 @@ def trace(preset: str, seed: int, script: str, form: str | None, branches: bool,
             raise LearnerError(f"the setup script ended with exit code {code}", "Its output is above.")
         cluster.settle()
     traces = cluster.trace_branches(source, target) if branches else [cluster.trace(source, target)]
-    click.echo(pictures.show(traces, form or "text"), nl=False)
+    click.echo(pictures.show(traces, form or "text", lookups), nl=False)
 
 
 @main.command()

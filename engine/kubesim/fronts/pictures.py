@@ -21,8 +21,11 @@ from kubesim.net.trace import Trace
 SECONDS = 30
 
 
-def show(traces: Sequence[Trace], form: str) -> str:
-    """The traces in one of the forms "text", "json", "dot", "svg", ending in a newline."""
+def show(traces: Sequence[Trace], form: str, lookups: bool = False) -> str:
+    """The traces in one of the forms "text", "json", "dot", "svg", ending in a newline.
+
+    `lookups`: the text also tells the ways of the DNS exchanges before them.
+    """
     if form == "json":
         values = [trace.to_json() for trace in traces]
         return json.dumps(values[0] if len(values) == 1 else values, indent=2) + "\n"
@@ -30,7 +33,7 @@ def show(traces: Sequence[Trace], form: str) -> str:
         return dot.dot(traces)
     if form == "svg":
         return svg(dot.dot(traces))
-    return "\n".join(render.text(trace) for trace in traces)
+    return "\n\n".join(render.text(trace, lookups=lookups) for trace in traces) + "\n"
 
 
 def svg(source: str) -> str:

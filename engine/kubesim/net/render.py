@@ -1,6 +1,8 @@
 """A trace as text for a terminal, and in one sentence.
 
-    a -> 10.96.0.10:80 (tcp)
+    a asked 10.96.0.10:80, which node1 turned into 10.244.1.2:80, and b answered.
+
+    tcp a:40000 -> 10.96.0.10:80
       a (pod)
         route    to 10.96.0.10 by eth0 via 169.254.1.1
       node1 (node)
@@ -25,19 +27,30 @@ if TYPE_CHECKING:
     from kubesim.net.trace import Step, Trace
 
 
-def text(trace: Trace, *, rules: bool = True) -> str:
-    """The whole story; without `rules` those that did not apply are left out."""
-    lines: list[str] = []
-    for lookup in trace.lookups:
-        lines += ["first, a name is looked up:", *_indented(text(lookup, rules=False).splitlines(), 2)]
+def text(trace: Trace, *, rules: bool = True, lookups: bool = False) -> str:
+    """The whole story, its sense first; without `rules` those that did not apply are left out.
+
+    The lookups of names are a line each, unless `lookups` asks for their ways too.
+    """
+    lines = [explain(trace), ""]
+    if lookups:
+        for lookup in trace.lookups:
+            lines += ["a name was looked up:", *_indented(_body(lookup, rules=False), 2), ""]
+    else:
+        # A and AAAA are asked for side by side, and mostly go the same way.
+        lines += dict.fromkeys(f"a name was looked up: {explain(lookup)}" for lookup in trace.lookups)
     for name, answer in trace.resolved:
-        lines.append(f"{name} is {answer}")
-    lines.append(f"{trace.flow}" + (f"  (probability {trace.probability:.4g})" if trace.probability < 1 else ""))
+        lines += [f"{name} is {answer}", ""]
+    return "\n".join([*lines, *_body(trace, rules)])
+
+
+def _body(trace: Trace, rules: bool) -> list[str]:
+    lines = [f"{trace.flow}" + (f"  (probability {trace.probability:.4g})" if trace.probability < 1 else "")]
     lines += _way(trace, rules)
     if trace.reply is not None:
         lines.append(f"the answer: {what(trace.reply.flow)}")
         lines += _way(trace.reply, rules)
-    return "\n".join(lines)
+    return lines
 
 
 def _way(trace: Trace, rules: bool) -> list[str]:
