@@ -308,7 +308,7 @@ def masked(text: str) -> str:
     return text
 
 
-VERSION = {33: "v1.33.1", 30: "v1.30.14"}
+VERSION = {33: "v1.33.1", 30: "v1.30.13"}
 
 
 # The server does not answer these as kubectl needs it yet; each with its reason.
@@ -316,6 +316,10 @@ SERVER_LACKS = {
     "create -f {f}/unknown.yaml": "OpenAPI v2 as protobuf, which kubectl validates with",
     "describe ingress i": "the rules of an Ingress that comes as protobuf",
 }
+
+
+# Until 1.30 these printed the whole help text, whose prose we do not repeat.
+PRINTS_ITS_HELP = ("create", "create foo")
 
 
 @pytest.mark.parametrize("minor", [33, 30])
@@ -326,7 +330,7 @@ def test_the_same_bytes(server: Server, minor: int) -> None:
     failures = []
     not_compared = []
     for line in COMMANDS:
-        if line in SERVER_LACKS:
+        if line in SERVER_LACKS or (minor <= 30 and line in PRINTS_ITS_HELP):
             continue
         args = line.replace("{f}", server.files).split(" ") if "{" in line else shlex.split(line)
         theirs = real(binary, [args[0], "-n", "real", *args[1:]], server)

@@ -58,7 +58,7 @@ def _pods(of: session.Session) -> tuple[list[Object], bool]:
         try:
             return [podtargets.pod(of, word)], False
         except fail.StatusError as error:
-            if not error.not_found or of.minor < 32:
+            if not error.not_found or of.minor < 30:
                 raise
             raise fail.Failed(
                 f'error: error from server (NotFound): pods "{word}" not found in namespace "{of.namespace}"'

@@ -23,7 +23,8 @@ async def scale(of: session.Session) -> None:
     try:
         infos = await builder.infos(of, of.args)
     except fail.StatusError as error:
-        raise fail.Failed(f"error: no objects passed to scale {error.message}") from None
+        why = f" {error.message}" if of.minor >= 31 else ""
+        raise fail.Failed(f"error: no objects passed to scale{why}") from None
     if not infos:
         raise fail.Failed("error: no objects passed to scale")
     if of.flags["resource-version"] and len(infos) > 1:

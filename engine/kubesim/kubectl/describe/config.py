@@ -17,7 +17,8 @@ def config_map(page: Page, obj: Object) -> None:
     page.line(0, "\nData\n====")
     for key, value in sorted((obj.get("data") or {}).items()):
         page.line(0, f"{key}:\n----")
-        page.line(0, f"{value}\n")
+        # Newer kubectls leave one more line free (1.30 does not).
+        page.line(0, f"{value}\n" if page.of.minor >= 31 else value)
     if page.of.minor >= 22:
         page.line(0, "\nBinaryData\n====")
         for key, value in sorted((obj.get("binaryData") or {}).items()):

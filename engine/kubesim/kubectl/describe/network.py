@@ -38,7 +38,7 @@ def service(page: Page, obj: Object) -> None:
     page.field("Session Affinity", spec.get("sessionAffinity", ""))
     if spec.get("externalTrafficPolicy"):
         page.field("External Traffic Policy", spec["externalTrafficPolicy"])
-    if spec.get("internalTrafficPolicy") and minor >= 22:
+    if spec.get("internalTrafficPolicy") and minor >= 31:
         page.field("Internal Traffic Policy", spec["internalTrafficPolicy"])
     if spec.get("trafficDistribution") and minor >= 31:
         page.field("Traffic Distribution", spec["trafficDistribution"])
@@ -206,7 +206,8 @@ def _backend(page: Page, obj: Object, backend: Object) -> str:
     port = reference.get("number") or reference.get("name") or backend.get("servicePort", "")
     found = page.find("services", name, namespace)
     if found is None:
-        return f'{name}:{port} (<error: services "{name}" not found>)'
+        missing = "services" if page.of.minor >= 31 else "endpoints"
+        return f'{name}:{port} (<error: {missing} "{name}" not found>)'
     port_name = ""
     for each in (found["spec"].get("ports")) or ():
         if port in (each["port"], each.get("name")):

@@ -128,8 +128,8 @@ def template_body(page: Page, obj: Object | None) -> None:
     _spreading(page, spec.get("topologySpreadConstraints") or [], "  ")
     if spec.get("priorityClassName"):
         page.field("  Priority Class Name", spec["priorityClassName"])
-    # kubectl 1.31 began to show these two of a template.
-    if page.of.minor >= 31:
+    # Newer kubectls show these two of a template (1.30 does).
+    if page.of.minor >= 30:
         page.labels("  Node-Selectors", spec.get("nodeSelector"))
         page.tolerations("  Tolerations", spec.get("tolerations") or [])
 
