@@ -133,17 +133,23 @@ def descriptors(program: bytes) -> Iterator[tuple[str, dict[str, Field]]]:
             continue
         for number, value in file:
             if number == 4 and isinstance(value, bytes):
-                message = list(numbers(value))
-                fields = [list(numbers(each)) for key, each in message if key == 2 and isinstance(each, bytes)]
-                yield (
-                    short(f"{text(file, 2)}.{text(message, 1)}"),
-                    {
-                        text(field, 1): Field(
-                            next(int(n) for k, n in field if k == 3), text(field, 1), short(text(field, 6))
-                        )
-                        for field in fields
-                    },
-                )
+                yield from described(text(file, 2), value)
+
+
+def described(package: str, message: bytes) -> Iterator[tuple[str, dict[str, Field]]]:
+    """A message, and those that are declared in it (the entries of its maps)."""
+    parts = list(numbers(message))
+    name = f"{package}.{text(parts, 1)}"
+    yield (
+        short(name),
+        {
+            text(each, 1): Field(next(int(n) for k, n in each if k == 3), text(each, 1), short(text(each, 6)))
+            for each in (list(numbers(value)) for key, value in parts if key == 2 and isinstance(value, bytes))
+        },
+    )
+    for key, value in parts:
+        if key == 3 and isinstance(value, bytes):
+            yield from described(name, value)
 
 
 class Table:
@@ -191,8 +197,7 @@ class Table:
     def value(self, message: str) -> str:
         """Of a map's entry the message that its values have."""
         if message.endswith("Entry"):
-            owner, _, name = message.rpartition(".")
-            return next((f.message for f in self.fields(f"{owner}.{name}").values() if f.name == "value"), "")
+            return next((each.message for each in self.fields(message).values() if each.name == "value"), "")
         return message
 
 
