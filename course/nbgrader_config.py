@@ -1,10 +1,15 @@
 """nbgrader on this course: run its commands from this folder."""
 
+import os
+import sys
 from pathlib import Path
 
 from kubelab import course
 
 c = get_config()  # noqa: F821  nbgrader gives it
+
+# nbgrader starts `alembic` by its bare name: let it find the one beside it, whether or not the environment is activated.
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
 
 c.CourseDirectory.course_id = "kubewalk"
 c.CourseDirectory.root = str(Path(__file__).resolve().parent)

@@ -47,7 +47,7 @@ def lab_server(root, tmp_path_factory):
     notebooks.mkdir()
     for name in folders.names():
         shutil.copy(root / "course" / "source" / name / f"{name}.ipynb", notebooks)
-    shutil.copy(Path(__file__).with_name("terminal.ipynb"), notebooks)
+    shutil.copy(Path(__file__).with_name("small.ipynb"), notebooks)
     settings = here / "settings" / "@jupyterlab" / "notebook-extension"
     settings.mkdir(parents=True)
     # All cells stand in the page at once, so that one screenshot holds them.
@@ -240,8 +240,7 @@ def test_a_notebook_runs_and_can_be_read_in_both_themes(lab_server, page, root, 
 
 
 def test_the_stepper_walks_by_keyboard_and_tells_the_kernel(lab_server, page):
-    name = folders.names()[0]
-    open_notebook(page, lab_server, name)
+    open_notebook(page, lab_server, "small")
     run_all(page)
     stepper = page.locator(".kw").first
     stepper.scroll_into_view_if_needed()
@@ -261,8 +260,7 @@ def test_the_stepper_walks_by_keyboard_and_tells_the_kernel(lab_server, page):
 
 
 def test_predict_mode_asks_before_it_shows(lab_server, page):
-    name = folders.names()[0]
-    open_notebook(page, lab_server, name)
+    open_notebook(page, lab_server, "small")
     run_all(page)
     stepper = page.locator(".kw").first
     stepper.scroll_into_view_if_needed()
@@ -276,7 +274,7 @@ def test_predict_mode_asks_before_it_shows(lab_server, page):
 
 
 def test_the_terminal_runs_completes_and_keeps_its_shell(lab_server, page, root):
-    open_notebook(page, lab_server, "terminal")
+    open_notebook(page, lab_server, "small")
     run_all(page)
     terminal = page.locator(".kw-terminal")
     line, log = terminal.locator("input"), terminal.locator(".kw-log")

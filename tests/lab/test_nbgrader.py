@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import nbformat
 import pytest
@@ -36,8 +35,6 @@ def course(root, tmp_path_factory):
 
 def _nbgrader(here, *command):
     scratch = {name: str(here / "jupyter") for name in ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "IPYTHONDIR")}
-    # nbgrader starts `alembic` by its bare name, as an activated environment would find it.
-    scratch["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     done = subprocess.run(
         [sys.executable, "-m", "nbgrader", *command],
         cwd=here,
