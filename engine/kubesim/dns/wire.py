@@ -143,10 +143,12 @@ def parse_response(data: bytes) -> Reply:
     dns = _dns()
     if not message.flags & dns.flags.QR:
         raise Malformed("not an answer")
+    # An RRset without records, as a question is, counts as false.
     asked = message.question[0] if message.question else None
+    question = Question(".") if asked is None else Question(asked.name.to_text(), dns.rdatatype.to_text(asked.rdtype))
     return Reply(
         id=message.id,
-        question=Question(asked.name.to_text(), dns.rdatatype.to_text(asked.rdtype)) if asked else Question("."),
+        question=question,
         answer=Answer(
             rcode=cast("RCode", dns.rcode.to_text(message.rcode())),
             answer=_records(message.answer),

@@ -172,7 +172,7 @@ def _show(ctx: Context, query: _Query, asked: resolver.Lookup, reply: wire.Reply
             ctx.print(f";; OPT PSEUDOSECTION:\n; EDNS: version: {message.edns}, flags:; udp: {message.payload}")
     if query.on("question"):
         title = ";; QUESTION SECTION:\n" if query.on("comments") else ""
-        ctx.print(title + _columns([(f";{asked.question.name}", 32), ("IN", 40), (query.type, 0)]) + "\n")
+        ctx.print(title + _columns([(f";{reply.question.name}", 32), ("IN", 40), (reply.question.type, 0)]) + "\n")
     for title, section, option in (
         ("ANSWER", answer.answer, "answer"),
         ("AUTHORITY", answer.authority, "authority"),
