@@ -93,9 +93,15 @@ def run_case(case: Case) -> dict[str, Any]:
     answer: dict[str, Any] = {"rules": text}
     found = case.get("packets")
     if found:
-        if mode(case) != "iptables":
-            raise NotSimulated(f"packets through {mode(case)} rules")
-        answer["packets"] = packets.decide(text, settings(case), case.get("nodeIPs") or (), found)
+        options = settings(case)
+        match mode(case):
+            case "iptables":
+                load = packets.iptables_rules(text, options)
+            case "nftables":
+                load = packets.nftables_rules(text)
+            case other:
+                raise NotSimulated(f"packets through {other} rules")
+        answer["packets"] = packets.decide(load, options, case.get("nodeIPs") or (), found)
     return answer
 
 

@@ -8,7 +8,7 @@ refused or thrown away, and whether it was marked for masquerade.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from kubesim import net
@@ -27,10 +27,30 @@ WIRES = {
 }
 
 
+# Puts the rules on the node.
+Load = Callable[[net.Host], None]
+
+
+def iptables_rules(text: str, options: Settings) -> Load:
+    """With the jumps that kube-proxy inserts beside its text."""
+
+    def load(node: net.Host) -> None:
+        tables = Iptables(node.netfilter6 if options.ipv6 else node.netfilter)
+        tables.ensure((), iptables.JUMPS)
+        tables.restore(text)
+
+    return load
+
+
+def nftables_rules(text: str) -> Load:
+    """A file for `nft -f`."""
+    return lambda node: node.nft.apply(text)
+
+
 class Wire:
     """A node with its rules, and what is around it."""
 
-    def __init__(self, text: str, options: Settings, own: Iterable[str]) -> None:
+    def __init__(self, load: Load, options: Settings, own: Iterable[str]) -> None:
         self.family = options.family
         self.world = World(seed=1)
         self.network = net.Network(self.world)
@@ -51,9 +71,7 @@ class Wire:
                 self.node.add_address("eth0", f"{address}/{self._bits}")
         self.node.sysctls["net.ipv4.ip_forward"] = self.node.sysctls["net.ipv6.conf.all.forwarding"] = 1
         self.node.sysctls["net.ipv4.conf.all.route_localnet"] = int(options.localhost_node_ports)
-        tables = Iptables(self.node.netfilter6 if options.ipv6 else self.node.netfilter)
-        tables.ensure((), iptables.JUMPS)
-        tables.restore(text)
+        load(self.node)
 
     def decide(self, packet: Mapping[str, Any]) -> dict[str, Any]:
         """`output` and `masq` of one packet, as the recordings have them."""
@@ -75,7 +93,9 @@ class Wire:
         if not from_node:
             self.sender.remove_address("eth0", f"{source}/{self._bits}")
         outputs = dict.fromkeys(_output(trace) for trace in traces)
-        return {"output": ", ".join(outputs), "masq": any(_masqueraded(trace) for trace in traces)}
+        # An endpoint that may draw itself: the recordings of nftables speak of the first way only, those of iptables of any.
+        ways = traces[:1] if self.node.nft.tables else traces
+        return {"output": ", ".join(outputs), "masq": any(_masqueraded(trace) for trace in ways)}
 
 
 def _on_node(trace: Trace) -> list[Step]:
@@ -98,10 +118,15 @@ def _output(trace: Trace) -> str:
 
 
 def _masqueraded(trace: Trace) -> bool:
-    return any(step.chain == "KUBE-MARK-MASQ" for step in _matched(trace))
+    """Marked for it by KUBE-MARK-MASQ or nft's `mark set`, or masqueraded at once: nft's hairpin connections."""
+    return any(
+        step.chain == "KUBE-MARK-MASQ" or "meta mark set meta mark |" in step.rule or " masquerade" in step.rule
+        for step in _matched(trace)
+        if step.table != "nat" or step.chain == "KUBE-MARK-MASQ"
+    )
 
 
-def decide(text: str, options: Settings, own: Iterable[str], packets: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Where each packet goes under these rules."""
-    wire = Wire(text, options, own)
+def decide(load: Load, options: Settings, own: Iterable[str], packets: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Where each packet goes under the rules that `load` puts on the node."""
+    wire = Wire(load, options, own)
     return [wire.decide(packet) for packet in packets]
