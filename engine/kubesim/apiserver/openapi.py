@@ -15,7 +15,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from kubesim import http, schema
-from kubesim.apiserver import wire
+from kubesim.apiserver import openapipb, wire
 from kubesim.schema import Resource, descriptions, types
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ _PARAMETERS: dict[str, tuple[tuple[str, str], ...]] = {
         ("labelSelector", "string"), ("limit", "integer"), ("propagationPolicy", "string"),
     ),
 }  # fmt: skip
+_OK = {"description": "OK"}
 _METHODS = {"create": "post", "update": "put", "patch": "patch", "delete": "delete", "get": "get"}
 _PATCHES = (
     "application/apply-patch+yaml",
@@ -81,9 +82,12 @@ _PATCHES = (
 def answer(server: ApiServer, request: http.Request) -> http.Response | None:
     path = request.path.rstrip("/")
     if path == "/openapi/v3" and server.settings.minor >= 24:
-        return wire.answer(index(server))
+        # Upstream leaves the type of this one to net/http, which takes JSON for plain text.
+        answer = wire.answer(index(server))
+        answer.headers[1] = ("Content-Type", "text/plain; charset=utf-8")
+        return answer
     if path == "/openapi/v2":
-        return _document(request, _bytes(server, ""))
+        return _swagger(server, request)
     if path.startswith("/openapi/v3/") and server.settings.minor >= 24:
         name = path.removeprefix("/openapi/v3/")
         if name in _names(server):
@@ -91,9 +95,20 @@ def answer(server: ApiServer, request: http.Request) -> http.Response | None:
     return None
 
 
-def _document(request: http.Request, body: bytes) -> http.Response:
+def _swagger(server: ApiServer, request: http.Request) -> http.Response:
+    """v2 in JSON or, for a client that asks for it first, in protobuf."""
+    for clause in (request.headers.get("accept") or "*/*").split(","):
+        match clause.split(";", 1)[0].strip():
+            case "application/json" | "application/*" | "*/*":
+                return _document(request, _bytes(server, ""))
+            case openapipb.ACCEPTED | openapipb.CONTENT_TYPE:
+                return _document(request, _bytes(server, "", protobuf=True), openapipb.CONTENT_TYPE)
+    return wire.text("", 406)
+
+
+def _document(request: http.Request, body: bytes, media: str = "application/json") -> http.Response:
     etag = f'"{_hash(body)}"'
-    headers = [("Cache-Control", "no-cache, private"), ("Content-Type", "application/json"), ("Etag", etag)]
+    headers = [("Cache-Control", "no-cache, private"), ("Content-Type", media), ("Etag", etag)]
     headers.append(("Vary", "Accept"))
     if request.headers.get("if-none-match") == etag:
         return http.Response(status=304, headers=headers)
@@ -106,9 +121,10 @@ def _hash(body: bytes) -> str:
 
 def _names(server: ApiServer) -> list[str]:
     """The group versions that have a document: "api/v1", "apis/apps/v1"..."""
-    found = []
+    found = [".well-known/openid-configuration", "api", "apis", "openid/v1/jwks", "version"]
     for group, versions in server.served.groups().items():
         found += [f"apis/{group}/{version}" if group else f"api/{version}" for version in versions]
+        found += [f"apis/{group}"] if group else []
     return sorted(found)
 
 
@@ -121,13 +137,13 @@ def index(server: ApiServer) -> Object:
     return {"paths": paths}
 
 
-def _bytes(server: ApiServer, name: str) -> bytes:
+def _bytes(server: ApiServer, name: str, protobuf: bool = False) -> bytes:
     """A document's text, made once for each state of what is served; "" is v2."""
     known = server.documents
-    key = (name, server.served.generation)
+    key = (f"{name}+protobuf" if protobuf else name, server.served.generation)
     if key not in known:
         made = document(server, name) if name else swagger(server)
-        known[key] = json.dumps(made, separators=(",", ":")).encode()
+        known[key] = openapipb.encode(made) if protobuf else json.dumps(made, separators=(",", ":")).encode()
     return known[key]
 
 
@@ -137,11 +153,11 @@ def _bytes(server: ApiServer, name: str) -> bytes:
 def document(server: ApiServer, name: str) -> Object:
     """OpenAPI 3.0 of one group version."""
     parts = name.split("/")
-    group, version = ("", parts[1]) if parts[0] == "api" else (parts[1], parts[2])
-    resources = server.served.resources(group, version)
+    group, version = ("", parts[-1]) if parts[0] == "api" else (parts[1], parts[-1]) if len(parts) == 3 else ("", "")
     builder = _Builder("#/components/schemas/")
-    paths: Object = {}
-    for resource in resources:
+    # What is no group version's document describes one path: that of its own name.
+    paths: Object = {} if server.served.has(group, version) else {f"/{name}/": {"get": {"responses": {"200": _OK}}}}
+    for resource in server.served.resources(group, version):
         paths |= _paths(builder, resource, group, version, three=True)
     return {
         "openapi": "3.0.0",
