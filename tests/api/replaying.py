@@ -84,10 +84,8 @@ class Client:
         return answer
 
     def send(self, method: str, path: str, body: Any = None, headers: Any = None, timeout: int = 60) -> Any:
-        if (
-            (headers or {}).get("Authorization") == "Bearer wrong"
-            or (headers
-            and headers.get("Authorization", "") is None)
+        if (headers or {}).get("Authorization") == "Bearer wrong" or (
+            headers and headers.get("Authorization", "") is None
         ):
             # Who asks is the front's business.
             answer = wire.error(ApiError(401, "Unauthorized", "Unauthorized"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -128,17 +129,17 @@ def test_volumes(raw: bytes, expected: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "raw", "expected"),
+    ("raw", "expected"),
     [
-        pytest.param(9, field(1, 0) + field(2, 8080) + field(3, ""), 8080, id="a number"),
-        pytest.param(9, field(1, 1) + field(2, 0) + field(3, "http"), "http", id="a name"),
-        pytest.param(9, field(1, 0) + field(2, -1), -1, id="negative"),
-        pytest.param(9, b"", 0, id="empty"),
+        pytest.param(field(1, 0) + field(2, 8080) + field(3, ""), 8080, id="a number"),
+        pytest.param(field(1, 1) + field(2, 0) + field(3, "http"), "http", id="a name"),
+        pytest.param(field(1, 0) + field(2, -1), -1, id="negative"),
+        pytest.param(field(1, 0) + field(2, (1 << 32) + 80), 80, id="cut to 32 bits"),
+        pytest.param(b"", 0, id="empty"),
     ],
 )
-def test_target_ports(number: int, raw: bytes, expected: int | str) -> None:
+def test_target_ports(raw: bytes, expected: int | str) -> None:
     found = read("v1", "Service", field(2, field(1, field(4, raw))))
-    assert number == 9
     assert found["spec"]["ports"] == [{"targetPort": expected}]
 
 
@@ -199,6 +200,25 @@ def test_schemas_of_custom_resources_hold_one_of_two() -> None:
         "x-kubernetes-preserve-unknown-fields": True,
         "enum": ["one"],
     }
+
+
+@pytest.mark.parametrize(("number", "expected"), [(1.5, 1.5), (2.0, 2), (-1e3, -1000)])
+def test_numbers_with_a_point(number: float, expected: float) -> None:
+    found = repr(maximum(number))
+    assert found == repr(expected)
+
+
+@pytest.mark.parametrize(("number", "word"), [(float("nan"), "NaN"), (float("inf"), "+Inf"), (float("-inf"), "-Inf")])
+def test_numbers_that_json_does_not_have(number: float, word: str) -> None:
+    with pytest.raises(protobuf.BadMessage, match=f"json: unsupported value: {re.escape(word)}"):
+        maximum(number)
+
+
+def maximum(number: float) -> Any:
+    """spec.versions[0].schema.openAPIV3Schema.maximum of a CustomResourceDefinition."""
+    raw = field(2, field(7, field(4, field(1, field(9, number)))))
+    found = read("apiextensions.k8s.io/v1", "CustomResourceDefinition", raw)
+    return found["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["maximum"]
 
 
 def test_bodies_that_are_no_resource() -> None:

@@ -39,10 +39,8 @@ def impersonate(request: http.Request) -> http.Request:
 def check(server: ApiServer, request: http.Request, target: paths.Target, resource: Resource | None) -> None:
     """ApiError 403 when the user may not."""
     user = request.user
-    if (
-        "system:masters" in user.groups
-        or (user.name.startswith("system:")
-        and not user.name.startswith("system:serviceaccount:"))
+    if "system:masters" in user.groups or (
+        user.name.startswith("system:") and not user.name.startswith("system:serviceaccount:")
     ):
         return
     verb = target.verb(request.method)

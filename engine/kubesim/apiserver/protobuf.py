@@ -15,6 +15,7 @@ https://protobuf.dev/programming-guides/encoding.
 from __future__ import annotations
 
 import base64
+import math
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -304,13 +305,26 @@ def _integer(value: Any, before: Any) -> int:
     return int(value) - (value >> 63 << 64)
 
 
+def _int32(value: Any, before: Any) -> int:
+    low = int(value) & 0xFFFF_FFFF
+    return low - (low >> 31 << 32)
+
+
+def _float(value: Any, before: Any) -> int | float:
+    number: float = struct.unpack("<d", value)[0]
+    if not math.isfinite(number):
+        raise BadMessage(f"json: unsupported value: {'NaN' if math.isnan(number) else f'{number:+}'.title()}")
+    # Go writes whole numbers without a point.
+    return int(number) if number.is_integer() else number
+
+
 def _quantity(data: Any, before: Any) -> str:
     return str(_read({1: _Slot("string", BYTES, _string)}, "Quantity", data).get("string", "0"))
 
 
 _INT_OR_STRING = {
     1: _Slot("type", VARINT, _integer),
-    2: _Slot("intVal", VARINT, _integer),
+    2: _Slot("intVal", VARINT, _int32),
     3: _Slot("strVal", BYTES, _string),
 }
 
@@ -356,7 +370,7 @@ _SCALARS: dict[str, tuple[int, Reader]] = {
     "bool": (VARINT, lambda value, before: bool(value)),
     "int32": (VARINT, _integer),
     "int64": (VARINT, _integer),
-    "float64": (FIXED64, lambda value, before: struct.unpack("<d", value)[0]),
+    "float64": (FIXED64, _float),
     "bytes": (BYTES, _bytes),
     "Quantity": (BYTES, _quantity),
     "IntOrString": (BYTES, _int_or_string),

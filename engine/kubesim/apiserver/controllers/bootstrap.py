@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from kubesim import http, ids
+from kubesim.apiserver.controllers import registration
 from kubesim.errors import ApiError
 from kubesim.store.store import Event
 
@@ -50,6 +51,8 @@ class Bootstrap:
 
     def start(self) -> None:
         self.reconcile()
+        for resource, obj in registration.objects_of(self._server):
+            self._ensure(resource, obj)
         for resource in ("namespaces", "services", "endpoints"):
             self._client._registry.store.watch(resource, self._deleted)
         self._world.call_later(INTERVAL, self._tick, background=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from kubesim import ids
 from kubesim.apiserver import messages
 from kubesim.apiserver.call import Call
 from kubesim.apiserver.fielderrors import FieldError
@@ -77,6 +78,27 @@ class PersistentVolume(base.Spec):
         return {"phase": "Pending"}
 
 
+class APIService(base.Strategy):
+    has_status = True
+
+    def check_name(self, name: str) -> list[str]:
+        """VERSION.GROUP, with nothing after the dot for the core group."""
+        return names.path_segment(name)
+
+    def initial_status(self, obj: Object) -> Object:
+        """What this server serves itself is always available; others are not simulated."""
+        if obj["spec"].get("service"):
+            return {}
+        condition = {
+            "type": "Available",
+            "status": "True",
+            "lastTransitionTime": ids.timestamp(self.registry.world.now),
+            "reason": "Local",
+            "message": "Local APIServices are always available",
+        }
+        return {"conditions": [condition]}
+
+
 class PriorityClass(base.Strategy):
     generation = True
 
@@ -90,5 +112,6 @@ STRATEGIES: dict[str, type[base.Strategy]] = {
     "namespaces": Namespace,
     "nodes": Node,
     "persistentvolumes": PersistentVolume,
+    "apiservices.apiregistration.k8s.io": APIService,
     "priorityclasses.scheduling.k8s.io": PriorityClass,
 }

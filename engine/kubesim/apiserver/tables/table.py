@@ -9,6 +9,7 @@ from typing import Any
 
 from kubesim.apiserver.tables import extra, rows
 from kubesim.schema import Resource
+from kubesim.schema.defaults.workloads import TEMPLATE_GENERATION
 
 Object = dict[str, Any]
 
@@ -69,8 +70,18 @@ def row_object(resource: Resource, obj: Object, now: float, include: str, versio
     elif include == "None":
         row["object"] = None
     else:
-        row["object"] = partial(obj, version)
+        row["object"] = partial(_as_internal(obj), version)
     return row
+
+
+def _as_internal(obj: Object) -> Object:
+    """Tables are made of internal objects, where a DaemonSet's template generation is no annotation yet."""
+    annotations = obj["metadata"].get("annotations", {})
+    if obj.get("kind") != "DaemonSet" or TEMPLATE_GENERATION not in annotations:
+        return obj
+    kept = {key: value for key, value in annotations.items() if key != TEMPLATE_GENERATION}
+    metadata = {key: value for key, value in obj["metadata"].items() if key != "annotations"}
+    return {**obj, "metadata": {**metadata, "annotations": kept} if kept else metadata}
 
 
 def partial(obj: Object, version: str = "v1") -> Object:

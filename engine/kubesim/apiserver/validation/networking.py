@@ -208,8 +208,12 @@ def _path(value: Object, path: str) -> list[FieldError]:
         if not text.startswith("/"):
             errors.append(invalid(f"{path}.path", text, "must be an absolute path"))
         if text:
-            errors += [invalid(f"{path}.path", text, f"must not contain '{each_}'") for each_ in _SEQUENCES if each_ in text]
-            errors += [invalid(f"{path}.path", text, f"cannot end with '{end}'") for end in _SUFFIXES if text.endswith(end)]
+            errors += [
+                invalid(f"{path}.path", text, f"must not contain '{each_}'") for each_ in _SEQUENCES if each_ in text
+            ]
+            errors += [
+                invalid(f"{path}.path", text, f"cannot end with '{end}'") for end in _SUFFIXES if text.endswith(end)
+            ]
     elif kind == "ImplementationSpecific":
         if text and not text.startswith("/"):
             errors.append(invalid(f"{path}.path", text, "must be an absolute path"))
