@@ -1,6 +1,12 @@
 // Makes the CSS-only stepper live: arrow keys anywhere in it, a spoken caption, and the chosen step as a trait.
+let views = 0;
+
 function render({ model, el }) {
-  el.innerHTML = model.get("html");
+  // A second view of the same output (JupyterLab offers one) must not share its radio buttons with the first.
+  const html = model.get("html");
+  const id = /id="([^"]+)"/.exec(html)[1];
+  views += 1;
+  el.innerHTML = html.replaceAll(id, `${id}_view${views}`);
   const root = el.querySelector(".kw");
   const dots = [...root.querySelectorAll("input.kw-dot")];
   const live = root.querySelector("[aria-live]");
