@@ -138,7 +138,7 @@ def traverse(chain: Chain, flight: Flight, walk: Walk) -> int:
             before = flight.packet()
             walk.note(
                 Kind.RULE,
-                _effect(item, flight),
+                _effect(chain, item, flight, walk),
                 chain.table,
                 chain.name,
                 _Placed(chain, rule),
@@ -167,7 +167,8 @@ def traverse(chain: Chain, flight: Flight, walk: Walk) -> int:
                 return CONTINUE
         elif item.verdict is not None:
             if item.verdict == DROP:
-                walk.end(Verdict.DROPPED, f"a rule in {chain.name} ({chain.table}) of {walk.host.name} drops it")
+                plain = f"a rule in {chain.name} ({chain.table}) of {walk.host.name} drops it"
+                walk.end(Verdict.DROPPED, walk.host.legend.dropped(chain.name, flight.packet()) or plain)
             return CONTINUE if item.verdict == RETURN else item.verdict
         elif rule.target is not None:
             verdict = rule.target.act(flight, walk)
@@ -191,12 +192,15 @@ class _Placed:
         return f"-A {self._chain} {self._rule}"
 
 
-def _effect(item: Item, flight: Flight) -> str:
+def _effect(chain: Chain, item: Item, flight: Flight, walk: Walk) -> str:
     rule = item.rule
+    if item.verdict == DROP:
+        said = walk.host.legend.dropped(chain.name, flight.packet())
+        return f"dropped: {said}" if said else "dropped"
     if item.chain is not None:
-        return f"on to {item.chain.name}"
+        return f"on to {walk.host.legend.named(item.chain.name)}"
     if item.verdict is not None:
-        return {ACCEPT: "accepted", DROP: "dropped", RETURN: "back to where it came from"}[item.verdict]
+        return {ACCEPT: "accepted", RETURN: "back to where it came from"}[item.verdict]
     return rule.target.words(flight) if rule.target is not None else "counted"
 
 

@@ -38,11 +38,11 @@ class Tuple(NamedTuple):
 
 class Entry:
     """A connection.  `source_nat` and `destination_nat` say that it is rewritten; `*_decided` that the rules were asked;
-    `mark` is its connmark, `expires` a virtual time."""
+    `mark` is its connmark, `labels` its connlabels as bits, `expires` a virtual time."""
 
     __slots__ = (
-        "assured", "confirmed", "destination_decided", "destination_nat", "expires", "mark", "original", "reply", "seen_reply",
-        "source_decided", "source_nat", "started", "state",
+        "assured", "confirmed", "destination_decided", "destination_nat", "expires", "labels", "mark", "original", "reply",
+        "seen_reply", "source_decided", "source_nat", "started", "state",
     )  # fmt: skip
 
     def __init__(self, original: Tuple, now: float) -> None:
@@ -52,6 +52,7 @@ class Entry:
         self.started = now
         self.expires = now
         self.mark = 0
+        self.labels = 0
         self.assured = False
         self.confirmed = False
         self.seen_reply = False

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from kubesim.net import address, conntrack, link, netfilter, nft, route, sockets, stack
+from kubesim.net import address, conntrack, ipset, legend, link, netfilter, nft, queue, route, sockets, stack
 from kubesim.net.packet import Packet
 
 if TYPE_CHECKING:
@@ -34,7 +34,8 @@ class Host:
     """See the module.
 
     `kind` is what the network's builder calls it ("node", "pod", "outside"); traces carry it.  `netfilter` is IPv4's
-    rules, `netfilter6` IPv6's, `nft` what the nft command manages.  `taps` are called with (interface name, "in" or
+    rules, `netfilter6` IPv6's, `nft` what the nft command manages, `ipsets` and `queues` what rules may ask and hand packets to,
+    `legend` what their writers say of them.  `taps` are called with (interface name, "in" or
     "out", packet) for all that passes, as tcpdump's are.
     """
 
@@ -48,6 +49,9 @@ class Host:
         self.routes = route.Routes()
         self.sysctls: dict[str, int] = dict(SYSCTLS)
         self.conntrack = conntrack.Conntrack(self.world)
+        self.ipsets = ipset.IpSets()
+        self.queues = queue.Queues()
+        self.legend = legend.Legend()
         self.netfilter = netfilter.Netfilter(self, ipv6=False)
         self.netfilter6 = netfilter.Netfilter(self, ipv6=True)
         self.nft = nft.Ruleset(self)

@@ -232,6 +232,9 @@ class Table:
                 item.packets = item.bytes = 0
 
     def _item(self, chain: Chain, rule: Rule) -> Item:
+        for name in rule.sets:
+            if name not in self._netfilter.host.ipsets:
+                raise UsageError(f"Set {name} doesn't exist.\n")
         target = rule.target_name
         if not target or target in rules.VERDICTS or rule.target is not None:
             if rule.target is not None and rule.target.tables and self.name not in rule.target.tables:
@@ -277,6 +280,8 @@ class Table:
             item.chain.references += step
         if item.rule.uses_conntrack:
             self.tracked += step
+        for name in item.rule.sets:
+            self._netfilter.host.ipsets.get(name).references += step
 
     def _changed(self, chain: Chain) -> None:
         chain.changed()

@@ -15,6 +15,7 @@ from kubesim.errors import LearnerError
 from kubesim.net import nft_expressions
 from kubesim.net.extension import ACCEPT, CONTINUE, DROP, RETURN
 from kubesim.net.nft_expressions import Go, Rule
+from kubesim.net.queue import Question
 from kubesim.net.trace import Kind, Verdict
 
 if TYPE_CHECKING:
@@ -394,18 +395,21 @@ def _chain_lines(of: NftChain) -> list[str]:
     if of.comment:
         lines.append(f'\t\tcomment "{of.comment}"')
     if of.hook:
-        name = next(
-            (n for n, number in _PRIORITIES.items() if number == of.priority and _fits(n, of)), str(of.priority)
-        )
-        if of.hook == "prerouting" and of.priority == -110:
-            name = "dstnat - 10"
-        lines.append(f"\t\ttype {of.type} hook {of.hook} priority {name}; policy {of.policy};")
+        lines.append(f"\t\ttype {of.type} hook {of.hook} priority {_priority_name(of)}; policy {of.policy};")
     return [*lines, *(f"\t\t{rule}" for rule in of.rules), "\t}"]
 
 
-def _fits(name: str, chain: NftChain) -> bool:
-    # dstnat is a name at prerouting only, srcnat at postrouting only.
-    return {"dstnat": "prerouting", "srcnat": "postrouting"}.get(name, chain.hook) == chain.hook
+def _priority_name(chain: NftChain) -> str:
+    """By the nearest name within ten (nftables/src/rule.c: prio2str).  dstnat is a name at prerouting only, srcnat at
+    postrouting and input."""
+    for name, number in _PRIORITIES.items():
+        away = chain.priority - number
+        if abs(away) <= 10 and chain.hook in _NAMED_AT.get(name, (chain.hook,)):
+            return f"{name} {'+' if away > 0 else '-'} {abs(away)}" if away else name
+    return str(chain.priority)
+
+
+_NAMED_AT = {"dstnat": ("prerouting",), "srcnat": ("postrouting", "input")}
 
 
 # -- a packet's way ------------------------------------------------------------------------------------------------
@@ -425,7 +429,7 @@ def run_base(table: NftTable, chain: NftChain, flight: Flight, walk: Walk) -> in
 def _traverse(table: NftTable, chain: NftChain, flight: Flight, walk: Walk) -> int:
     for rule in chain.rules:
         walk.drawn = 1.0
-        result: int | Go | bool | None = None
+        result: int | Go | Question | bool | None = None
         words = "counted"
         for statement in rule.statements:
             if walk.steps is not None:
@@ -444,6 +448,8 @@ def _traverse(table: NftTable, chain: NftChain, flight: Flight, walk: Walk) -> i
                 walk.note(Kind.RULE, words, table.name, chain.name, shown, True, packet, packet, walk.drawn)
         if result is None or result is False:
             continue
+        if isinstance(result, Question):
+            return result.ask(flight, walk)
         if isinstance(result, Go):
             verdict = _traverse(table, table.chain(result.chain), flight, walk)
             if verdict != CONTINUE or not result.jump:

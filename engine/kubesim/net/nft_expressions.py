@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from kubesim import errors
-from kubesim.net import address, extension, nat
+from kubesim.net import address, extension, nat, queue
 from kubesim.net.extension import ACCEPT, DROP, RETURN
 from kubesim.net.trace import Verdict
 
@@ -33,7 +33,7 @@ class Statement(NamedTuple):
     """`run` does it: None goes on to the next statement, False says that the rule does not apply, all else is a verdict.
     `words` says why it does not apply, or what it does."""
 
-    run: Callable[[Flight, Walk], int | Go | bool | None]
+    run: Callable[[Flight, Walk], int | Go | queue.Question | bool | None]
     words: Callable[[Flight], str]
 
 
@@ -52,6 +52,7 @@ _FIELDS: dict[tuple[str, ...], Callable[[Flight], str]] = {
     ("udp", "sport"): lambda f: str(f.sport) if f.protocol == "udp" else "",
     ("iifname",): lambda f: f.in_if,
     ("oifname",): lambda f: f.out_if,
+    ("icmpv6", "type"): lambda f: f.icmp if f.protocol == "icmpv6" else "",
     ("meta", "iifname"): lambda f: f.in_if,
     ("meta", "oifname"): lambda f: f.out_if,
 }
@@ -128,10 +129,13 @@ class _Parser:
         if word == "meta" and self._peek(1) == "mark":
             self._next()
             word = "mark"
+        elif word == "meta" and self._peek(1) == "skuid":
+            self._next()
+            word = "skuid"
         special = {
             "mark": self._mark, "ct": self._ct, "fib": self._fib, "numgen": self._numgen, "dnat": self._dnat, "snat": self._snat,
             "masquerade": self._masquerade, "redirect": self._redirect, "reject": self._reject, "update": self._update,
-            "add": self._update,
+            "add": self._update, "queue": self._queue, "skuid": self._skuid,
         }.get(word)  # fmt: skip
         if special is not None:
             self._next()
@@ -264,7 +268,42 @@ class _Parser:
             lambda f: f"it carries the mark 0x{f.mark:x}" if f.mark else "it carries no mark",
         )
 
+    def _skuid(self) -> Statement:
+        """The user whose socket sent it.  Programs on a host are root's here; what only passes a host has no socket there."""
+        user = self._next()
+        self.said.append(f"meta skuid {user}")
+        return Statement(
+            lambda f, _w: None if not f.in_if and user == "0" else False,
+            lambda f: "it was not sent by a program of this host" if f.in_if else f"root's program sent it, not user {user}'s",
+        )
+
+    def _queue(self) -> Statement:
+        bypass = self._take("flags", "bypass")
+        self._take("to")
+        asked = queue.Question(int(self._next()), bypass)
+        self.said.append(f"queue {'flags bypass ' if bypass else ''}to {asked.number}")
+        return Statement(lambda _f, _w: asked, lambda _f: asked.words)
+
+    def _label(self) -> Statement:
+        setting = self._take("set")
+        number = int(self._next())
+        self.said.append(f"ct label {'set ' if setting else ''}{number}")
+        bit = 1 << number
+
+        def put(flight: Flight, _walk: Walk) -> None:
+            if flight.entry is not None:
+                flight.entry.labels |= bit
+
+        if setting:
+            return Statement(put, lambda _f: f"its connection gets the label {number}")
+        return Statement(
+            lambda f, _w: None if f.entry is not None and f.entry.labels & bit else False,
+            lambda _f: f"its connection has not the label {number}",
+        )
+
     def _ct(self) -> Statement:
+        if self._take("label"):
+            return self._label()
         what, word = self._next(), self._next()
         self.said.append(f"ct {what} {word}")
         if what == "state":

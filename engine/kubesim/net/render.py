@@ -144,7 +144,10 @@ def _end(trace: Trace) -> str:
         return f"and was rejected on {last} by {_culprit(trace)}"
     if trace.verdict is Verdict.DROPPED:
         culprit = _culprit(trace)
-        return f"and heard nothing: {f'{culprit} on {last} dropped the packet' if culprit else trace.reason}"
+        if not culprit:
+            return f"and heard nothing: {trace.reason}"
+        told = _steps_end(trace)
+        return f"and heard nothing: {culprit} on {last} dropped the packet" + (f", because {told}" if told else "")
     if trace.verdict is Verdict.NO_ROUTE:
         return f"but the packet got no further than {last}: {trace.reason}"
     if trace.verdict is Verdict.TTL_EXCEEDED:
@@ -160,15 +163,24 @@ def _culprit(trace: Trace) -> str:
     step = steps[-1][1]
     if step.kind is Kind.POLICY:
         return f"the policy of chain {step.chain}"
+    if step.kind is Kind.QUEUE:
+        program, told, _ = step.why.partition(": ")
+        return program if told else ""
     if step.kind is not Kind.RULE or not step.matched:
         return ""
     comment = _comment(step.rule)
     return f'the rule "{comment}" in chain {step.chain}' if comment else f"a rule in chain {step.chain} ({step.rule})"
 
 
+def _steps_end(trace: Trace) -> str:
+    """What the last step says of why: "dropped: WHY" by a rule whose writer left word, "PROGRAM: WHY" by a queue's."""
+    return trace.steps()[-1][1].why.partition(": ")[2]
+
+
 def _comment(rule: str) -> str:
-    _, found, rest = rule.partition('--comment "')
+    """The last comment: Calico's first is a hash of the rule."""
+    _, found, rest = rule.rpartition('--comment "')
     if found:
         return rest.partition('" ')[0].rstrip('"')
-    _, found, rest = rule.partition("--comment ")
-    return rest.partition(" ")[0]
+    _, found, rest = rule.rpartition("--comment ")
+    return rest.partition(" ")[0] if found else ""

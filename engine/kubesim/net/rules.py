@@ -15,7 +15,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from kubesim import errors
-from kubesim.net import address, matches, matches_state, targets
+from kubesim.net import address, ipset, matches, matches_state, queue, targets
 from kubesim.net.extension import PROTOCOL_NAMES, PROTOCOL_NUMBERS, UsageError
 
 if TYPE_CHECKING:
@@ -25,20 +25,20 @@ if TYPE_CHECKING:
     from kubesim.net.packet import Flight
     from kubesim.net.walk import Walk
 
-MATCHES: dict[str, type[Match]] = {**matches.MATCHES, **matches_state.MATCHES}
-TARGETS: dict[str, type[Target]] = targets.TARGETS
+MATCHES: dict[str, type[Match]] = {**matches.MATCHES, **matches_state.MATCHES, **ipset.MATCHES}
+TARGETS: dict[str, type[Target]] = {**targets.TARGETS, **queue.TARGETS}
 VERDICTS = ("ACCEPT", "DROP", "RETURN")
 
 # Extensions that iptables has and this engine has not (iptables-extensions(8)): said by name.
 _REAL_MATCHES = frozenset({
         "ah", "bpf", "cgroup", "cluster", "connbytes", "connlabel", "connlimit", "connmark", "cpu", "dccp", "devgroup", "dscp",
         "dst", "ecn", "esp", "eui64", "frag", "hashlimit", "hbh", "helper", "hl", "icmp6", "ipv6header", "ipvs", "length", "mac",
-        "mh", "osf", "owner", "policy", "quota", "rateest", "realm", "rpfilter", "rt", "set", "socket", "srh", "string", "tcpmss",
+        "mh", "osf", "owner", "policy", "quota", "rateest", "realm", "rpfilter", "rt", "socket", "srh", "string", "tcpmss",
         "time", "tos", "ttl", "u32", "udplite",
 })  # fmt: skip
 _REAL_TARGETS = frozenset({
         "AUDIT", "CHECKSUM", "CLASSIFY", "CLUSTERIP", "CONNSECMARK", "DNPT", "DSCP", "ECN", "HL", "HMARK", "IDLETIMER", "LED",
-        "NETMAP", "NFLOG", "NFQUEUE", "QUEUE", "RATEEST", "SECMARK", "SET", "SNPT", "SYNPROXY", "TCPMSS", "TCPOPTSTRIP", "TEE",
+        "NETMAP", "NFLOG", "QUEUE", "RATEEST", "SECMARK", "SET", "SNPT", "SYNPROXY", "TCPMSS", "TCPOPTSTRIP", "TEE",
         "TOS", "TPROXY", "TRACE", "TTL", "ULOG",
 })  # fmt: skip
 
@@ -152,6 +152,11 @@ class Rule:
                     port = (match.name, int(given.value))
             self._keys = (destination, port)
         return self._keys
+
+    @property
+    def sets(self) -> list[str]:
+        """The ipsets that it asks, by name."""
+        return [match.asked for match in self.matches if isinstance(match, ipset.Set)]
 
     @property
     def uses_conntrack(self) -> bool:

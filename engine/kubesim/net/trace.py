@@ -37,6 +37,7 @@ class Kind(enum.StrEnum):
     CONNTRACK = "CONNTRACK"  # the connection table knew it, or learnt it
     NAT = "NAT"  # source or destination were rewritten
     ROUTE = "ROUTE"  # the routing decision
+    QUEUE = "QUEUE"  # a program in user space was asked for a verdict
     LINK = "LINK"  # it crossed a link to the next host
     DELIVER = "DELIVER"  # a socket took it, or nobody listened
 
