@@ -63,6 +63,14 @@ spec:
 """
 
 
+SERVICE = """\
+apiVersion: v1
+kind: Service
+metadata: {name: x}
+spec: {ports: [{port: 99999}]}
+"""
+
+
 @pytest.fixture(scope="module")
 def kubectl(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubectl]:
     program = shutil.which("kubectl")
@@ -170,7 +178,11 @@ def test_the_server_s_own_words_for_bad_input(kubectl: Kubectl) -> None:
             'no matches for kind "Nonsense" in version "v1"',
         ),
         (("apply", "-f", "-"), DEPLOYMENT.replace("replicas: 2", "replica: 2"), 'unknown field "spec.replica"'),
-        (("create", "service", "clusterip", "x", "--tcp=99999:80"), None, "must be between 1 and 65535"),
+        (
+            ("apply", "-f", "-"),
+            SERVICE,
+            "spec.ports[0].port: Invalid value: 99999: must be between 1 and 65535, inclusive",
+        ),
     ]
     for args, stdin, expected in cases:
         done = kubectl(*args, stdin=stdin, ok=False)
