@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from kubesim import schema
@@ -260,11 +260,15 @@ def _bytes(value: Any, path: str, problems: Problems) -> Any:
     return clean
 
 
+# The same few amounts stand in every pod and node.
+_canonical = lru_cache(maxsize=1024)(quantities.canonical)
+
+
 def _quantity(value: Any, path: str, problems: Problems) -> Any:
     if type(value) not in (str, int, float):
         raise DecodeError(quantities.FORMAT)
     try:
-        return quantities.canonical(value)
+        return _canonical(value)
     except quantities.QuantityError as error:
         raise DecodeError(str(error)) from None
 
