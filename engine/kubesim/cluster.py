@@ -6,7 +6,7 @@ node (which registers the Node and starts the static pods it finds), the add-ons
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from kubesim import controllers, http, layout, presets, schema, tracing
@@ -47,7 +47,8 @@ class Cluster:
             version=self.preset.version,
             service_cidr=self.preset.service_cidr,
             node_port_range=self.preset.node_port_range,
-            advertise=next((node.address for node in self.preset.nodes if node.control_plane), ""),
+            advertise=self.preset.api_server,
+            port=self.preset.api_port,
         )
         certificate = authority.root(self.world.start).pem()
         self.controllers = controllers.start_all(
@@ -129,24 +130,36 @@ class Cluster:
 
     @property
     def home(self) -> Machine:
-        """Where the terminal is: the first node, or outside where there is none."""
+        """Where the terminal is: what the preset says, else the first node, or outside where there is none."""
+        if self.preset.home:
+            return self.machine(self.preset.home)
         return next(iter(self.nodes.values()), self.outside)
 
     # -- the terminal, and the port of three verbs ----------------------------------------------------------
 
     def terminal(self, place: str = "") -> Terminal:
-        """A terminal on a machine (default: the first node); its variables, files and directory last."""
+        """A terminal on a machine (default: `home`); its variables, files and directory last."""
         from kubesim.shell.terminal import Terminal
 
         return Terminal(self.machine(place) if place else self.home)
 
-    def shell(self, script: str, terminal: Terminal | None = None) -> Result:
-        """Run a script to its end in virtual time: in the terminal given, else in a fresh one on the first node."""
+    def shell(
+        self,
+        script: str,
+        terminal: Terminal | None = None,
+        *,
+        out: Callable[[str], None] | None = None,
+        err: Callable[[str], None] | None = None,
+    ) -> Result:
+        """Run a script to its end in virtual time: in the terminal given, else in a fresh one at `home`.
+
+        `out` and `err` are given what it writes as it writes it; the result's texts are then empty.
+        """
         from kubesim.shell.terminal import Result
 
         terminal = terminal or self.terminal()
         try:
-            return self.world.run(terminal.run(script), "terminal")
+            return self.world.run(terminal.run(script, out=out, err=err), "terminal")
         except Stalled:
             return Result("", "kubesim: nothing more will happen, and the command waits for it: ended\n", 130)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 from typing import TYPE_CHECKING
 
+from kubesim import managed
 from kubesim.files import FileSystem
 from kubesim.machine import Machine
 from kubesim.node.config import KubeletConfig
@@ -25,7 +26,7 @@ kind: Config
 clusters:
 - name: {name}
   cluster:
-    server: https://{address}:6443
+    server: https://{server}
 contexts:
 - name: kubernetes-admin@{name}
   context:
@@ -51,6 +52,8 @@ def lay_out(cluster: Cluster) -> Machine:
     outside.add_address("eth0", f"{address}/{length}")
     outside.sysctls["net.ipv4.ip_forward"] = 1
     resolver = internet.build(network, outside)
+    if preset.control_plane:
+        managed.lay_out(cluster, lan, outside)
     for spec in preset.nodes:
         host = network.host(spec.name, "node")
         lan.attach(host, spec.interface)
@@ -107,6 +110,7 @@ def _node(cluster: Cluster, spec: NodeSpec, resolver: str) -> Machine:
         tools=_tools(preset.tools),
         aliases={"k": "kubectl"},
         api=cluster.api.handle,
+        api_addresses=_api_addresses(preset),
         prompt=preset.prompt,
         machines=cluster.machine,
     )
@@ -118,7 +122,7 @@ def _outside(cluster: Cluster, resolver: str) -> Machine:
     disk = {
         "/etc/hostname": f"{preset.outside_name}\n",
         "/etc/hosts": "127.0.0.1 localhost\n",
-        "/etc/resolv.conf": _resolv(preset, resolver),
+        "/etc/resolv.conf": f"nameserver {resolver}\n",
         f"{home}/.kube/config": _kubeconfig(preset),
         authority.BUNDLE: authority.bundle(),
     }
@@ -137,6 +141,7 @@ def _outside(cluster: Cluster, resolver: str) -> Machine:
         tools=_tools("outside"),
         aliases={"k": "kubectl"},
         api=cluster.api.handle,
+        api_addresses=_api_addresses(preset),
         prompt="{user}@{hostname}:{cwd}$ ",
         machines=cluster.machine,
     )
@@ -148,9 +153,16 @@ def _tools(name: str) -> frozenset[str]:
     return tools.BY_NAME[name]
 
 
+def _api_addresses(preset: Preset) -> frozenset[str]:
+    """Where the API server is heard: at its own address, and at the first address of the services' range."""
+    first = next(ipaddress.ip_network(preset.service_cidr.split(",")[0]).hosts())
+    return frozenset({f"{preset.api_server or '127.0.0.1'}:{preset.api_port}", f"{first}:443"})
+
+
 def _kubeconfig(preset: Preset) -> str:
-    address = next((node.address for node in preset.nodes if node.control_plane), "127.0.0.1")
-    return KUBECONFIG.format(name=preset.name if preset.name == "kind" else "kubernetes", address=address)
+    server = f"{preset.api_server or '127.0.0.1'}:{preset.api_port}".removesuffix(":443")
+    name = preset.name if preset.name == "kind" or preset.control_plane else "kubernetes"
+    return KUBECONFIG.format(name=name, server=server)
 
 
 def kubelet_config(preset: Preset, spec: NodeSpec) -> KubeletConfig:

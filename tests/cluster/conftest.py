@@ -7,9 +7,9 @@ import pytest
 from kubesim.cluster import Cluster
 
 
-@pytest.fixture(params=["kind", "vagrant"])
+@pytest.fixture(params=["kind", "vagrant", "kubeadm", "minikube", "gke", "aks"])
 def any_cluster(request: pytest.FixtureRequest) -> Cluster:
-    """A cluster of three nodes, and of one."""
+    """Each preset that has nodes."""
     return Cluster(request.param)
 
 

@@ -14,7 +14,7 @@ from kubesim.presets.preset import Preset
 Object = dict[str, Any]
 
 # Image tags by Kubernetes minor version, as kubeadm's constants of that release name them.
-COREDNS = {16: "1.6.2", 22: "v1.8.4", 28: "v1.10.1", 36: "v1.13.1"}
+COREDNS = {16: "1.6.2", 20: "1.7.0", 21: "v1.8.0", 22: "v1.8.4", 24: "v1.8.6", 28: "v1.10.1", 36: "v1.13.1"}
 CALICO = {16: "v3.10.2", 22: "v3.20.0", 36: "v3.31.0"}
 
 
@@ -135,55 +135,48 @@ def _os_label(preset: Preset) -> str:
 COREFILE = """\
 .:53 {{
     errors
-    health {{
-       lameduck 5s
-    }}
+    health{lameduck}
     ready
     kubernetes {domain} in-addr.arpa ip6.arpa {{
        pods insecure
-       fallthrough in-addr.arpa ip6.arpa
-       ttl 30
+       fallthrough in-addr.arpa ip6.arpa{ttl}
     }}
     prometheus :9153
-    forward . /etc/resolv.conf {{
-       max_concurrent 1000
-    }}
-    cache 30 {{
-       disable success {domain}
-       disable denial {domain}
-    }}
+    forward . /etc/resolv.conf{concurrent}
+    cache 30{cache}
     loop
     reload
     loadbalance
 }}
 """
-# 1.16's had no options on health, forward and cache (kubeadm `CoreDNSConfigMap` of that release).
-COREFILE_116 = """\
-.:53 {{
-    errors
-    health
-    ready
-    kubernetes {domain} in-addr.arpa ip6.arpa {{
-       pods insecure
-       fallthrough in-addr.arpa ip6.arpa
-       ttl 30
-    }}
-    prometheus :9153
-    forward . /etc/resolv.conf
-    cache 30
-    loop
-    reload
-    loadbalance
-}}
-"""
+
+
+def corefile(preset: Preset) -> str:
+    """As `CoreDNSConfigMap` of that release's kubeadm has it.
+
+    `ttl 30` came with 1.15 (kubernetes #76238); a cluster that was made before and upgraded since keeps its Corefile without
+    it, and with that the plug-in's own five seconds.
+    """
+    domain = preset.cluster_domain
+    return COREFILE.format(
+        domain=domain,
+        ttl=f"\n       ttl {preset.dns_ttl}" if preset.dns_ttl else "",
+        lameduck=_block("lameduck 5s") if preset.minor >= 18 else "",
+        concurrent=_block("max_concurrent 1000") if preset.minor >= 19 else "",
+        cache=_block(f"disable success {domain}", f"disable denial {domain}") if preset.minor >= 34 else "",
+    )
+
+
+def _block(*lines: str) -> str:
+    inner = "\n".join(f"       {line}" for line in lines)
+    return f" {{\n{inner}\n    }}"
 
 
 def coredns(preset: Preset) -> list[Object]:
     labels = {"k8s-app": "kube-dns"}
-    corefile = (COREFILE_116 if preset.minor < 18 else COREFILE).format(domain=preset.cluster_domain)
     return [
         _account("coredns"),
-        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": _metadata("coredns"), "data": {"Corefile": corefile}},
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": _metadata("coredns"), "data": {"Corefile": corefile(preset)}},
         {
             "apiVersion": "v1",
             "kind": "Service",
@@ -382,10 +375,54 @@ def local_path_storage(preset: Preset) -> list[Object]:
     ]
 
 
+def flannel(preset: Preset) -> list[Object]:
+    """Flannel, in the namespace of its own that it has since v0.19; by plain routes (its host-gw backend), as no tunnel is
+    simulated."""
+    import json
+
+    namespace = "kube-flannel"
+    labels = {"app": "flannel", "tier": "node"}
+    backend = {"Network": preset.pod_cidr, "Backend": {"Type": "host-gw"}}
+    daemonset = _daemonset(
+        "kube-flannel-ds",
+        labels,
+        {
+            "priorityClassName": "system-node-critical",
+            "hostNetwork": True,
+            "serviceAccountName": "flannel",
+            "tolerations": [{"operator": "Exists", "effect": "NoSchedule"}],
+            "containers": [
+                {
+                    "name": "kube-flannel",
+                    "image": "rancher/mirrored-flannelcni-flannel:v0.19.1",
+                    "command": ["/opt/bin/flanneld"],
+                    "args": ["--ip-masq", "--kube-subnet-mgr"],
+                    "resources": {"requests": {"cpu": "100m", "memory": "50Mi"}},
+                    "volumeMounts": [{"name": "flannel-cfg", "mountPath": "/etc/kube-flannel/"}],
+                }
+            ],
+            "volumes": [_configmap_volume("flannel-cfg", "kube-flannel-cfg")],
+        },
+    )
+    daemonset["metadata"]["namespace"] = namespace
+    return [
+        {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}},
+        _account("flannel", namespace),
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": {"name": "kube-flannel-cfg", "namespace": namespace, "labels": labels},
+            "data": {"net-conf.json": json.dumps(backend, indent=2) + "\n"},
+        },
+        daemonset,
+    ]
+
+
 ADDONS: dict[str, Callable[[Preset], list[Object]]] = {
     "kube-proxy": kube_proxy,
     "coredns": coredns,
     "kindnet": kindnet,
     "calico": calico,
+    "flannel": flannel,
     "local-path-storage": local_path_storage,
 }

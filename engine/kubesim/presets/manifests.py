@@ -8,7 +8,7 @@ from __future__ import annotations
 from kubesim.presets.addons import by_version
 from kubesim.presets.preset import NodeSpec, Preset
 
-ETCD = {16: "3.3.15-0", 22: "3.5.0-0", 28: "3.5.9-0", 36: "3.6.6-0"}
+ETCD = {16: "3.3.15-0", 21: "3.4.13-0", 22: "3.5.0-0", 24: "3.5.3-0", 28: "3.5.9-0", 36: "3.6.6-0"}
 
 POD = """\
 apiVersion: v1
@@ -57,12 +57,13 @@ def _pod(preset: Preset, node: NodeSpec, component: str) -> str:
         "pods": preset.pod_cidr,
         "services": preset.service_cidr,
         "domain": preset.cluster_domain,
+        "api_port": preset.api_port,
     }
     command = "\n".join(f"    - {each.format(**values)}" for each in (component, *flags))
     tag = by_version(ETCD, preset) if component == "etcd" else preset.version
     annotations = ""
     if component == "kube-apiserver":
-        endpoint = f"{node.address}:6443"
+        endpoint = f"{node.address}:{preset.api_port}"
         annotations = (
             f"  annotations:\n    kubeadm.kubernetes.io/kube-apiserver.advertise-address.endpoint: {endpoint}\n"
         )
@@ -73,14 +74,14 @@ def _pod(preset: Preset, node: NodeSpec, component: str) -> str:
         image=f"{preset.registry}/{component}:{tag}",
         host=node.address if component == "kube-apiserver" else "127.0.0.1",
         path={"kube-apiserver": "/livez", "etcd": "/health"}.get(component, "/healthz"),
-        port=port,
+        port=port or preset.api_port,
         scheme="HTTP" if component == "etcd" else "HTTPS",
         cpu=cpu,
         priority="system-node-critical" if preset.minor >= 18 else "system-cluster-critical",
     )
 
 
-# component: flags, the port of its health check, its CPU request
+# component: flags, the port of its health check (0: the API server's), its CPU request
 COMPONENTS: dict[str, tuple[tuple[str, ...], int, str]] = {
     "etcd": (
         (
@@ -102,10 +103,10 @@ COMPONENTS: dict[str, tuple[tuple[str, ...], int, str]] = {
             "--authorization-mode=Node,RBAC",
             "--enable-admission-plugins=NodeRestriction",
             "--etcd-servers=https://127.0.0.1:2379",
-            "--secure-port=6443",
+            "--secure-port={api_port}",
             "--service-cluster-ip-range={services}",
         ),
-        6443,
+        0,
         "250m",
     ),
     "kube-controller-manager": (

@@ -36,8 +36,12 @@ class Preset:
     """A kind of cluster.
 
     `birth` is the virtual time at which it begins.
-    `cni` is "calico", "kindnet" or "bridge"; `lan` the network that the nodes (and `outside`) stand on, with `gateway` its
+    `cni` is one of `node.flavours`; `lan` the network that the nodes (and `outside`) stand on, with `gateway` its
     router.  `proxy` is what the kube-proxy ConfigMap's config.conf holds beyond the defaults.
+    `home` is the place where the terminal is, "" for the first node.  `control_plane` is the address of a control plane
+    that is no node (a cloud's); `api_port` the port of its, or of the control plane node's, API server.
+    `cloud` names the cloud in `loadbalancer.clouds`, "" where there is none.
+    `dns_ttl` is the `ttl` of the Corefile's kubernetes zone, 0 where the Corefile has no such line.
     """
 
     name: str
@@ -50,9 +54,14 @@ class Preset:
     cluster_domain: str = "cluster.local"
     dns_address: str = "10.96.0.10"
     dns_replicas: int = 2
+    dns_ttl: int = 30
     cni: str = "kindnet"
     lan: str = "172.18.0.0/16"
     gateway: str = "172.18.0.1"
+    control_plane: str = ""
+    api_port: int = 6443
+    cloud: str = ""
+    home: str = ""
     outside_name: str = "laptop"
     outside_address: str = ""
     search: tuple[str, ...] = ()
@@ -76,6 +85,11 @@ class Preset:
     def api_address(self) -> str:
         """The first address of the service range: the Service `kubernetes` has it."""
         return str(ipaddress.ip_network(self.service_cidr)[1])
+
+    @property
+    def api_server(self) -> str:
+        """The address at which the API server itself listens; "" where nothing does."""
+        return self.control_plane or next((node.address for node in self.nodes if node.control_plane), "")
 
     @property
     def birth_seconds(self) -> float:

@@ -1,4 +1,4 @@
-"""The network plug-ins' pods: kindnetd, calico-node, calico-kube-controllers.
+"""The network plug-ins' pods: kindnetd, calico-node, calico-kube-controllers, flanneld.
 
 The wires themselves are laid by the node (`node.cni`) when a pod starts; what these pods add is what a real one shows beside: a
 few lines of log and their health.
@@ -29,7 +29,13 @@ async def kindnetd(process: Process) -> int:
         addresses = [each["address"] for each in node.get("status", {}).get("addresses", ()) if each["type"] == "InternalIP"]
         say(f"Handling node with IPs: map[{' '.join(f'{each}:{{}}' for each in addresses)}]", "main.go:297")
         say(f"Node {name} has CIDR [{node['spec'].get('podCIDR', '')}] ", "main.go:324")
-    await process.world.future()
+    from kubesim.policy import kindnet  # no other image needs it
+
+    agent = kindnet.Agent(process.world, process.api, process.node, say)
+    try:
+        await process.world.future()
+    finally:
+        agent.stop()
     return 0
 
 
@@ -71,6 +77,22 @@ async def calico_kube_controllers(process: Process) -> int:
     return await entry.first_process(process, run())
 
 
+async def flanneld(process: Process) -> int:
+    say = klog.logger(process)
+    device = next((name for name in process.node.net.interfaces if name != "lo"), "")
+    address = process.pod.get("status", {}).get("hostIP") or process.node.net.addresses()[0]
+    say("Determining IP address of default interface", "main.go:462")
+    say(f"Using interface with name {device} and address {address}", "main.go:540")
+    say("Created subnet manager: Kubernetes Subnet Manager - " + process.node.name, "main.go:275")
+    node = process.api.get("nodes", process.node.name)
+    say("Setting up masking rules", "main.go:367")
+    say("Changing default FORWARD chain policy to ACCEPT", "main.go:388")
+    say(f"Local subnet: {node['spec'].get('podCIDR', '')}", "main.go:396")
+    say("Running backend.", "main.go:412")
+    await process.world.future()
+    return 0
+
+
 IMAGES = [
     Image(
         names=("kindest/kindnetd",),
@@ -87,6 +109,14 @@ IMAGES = [
         entrypoint=("start_runit",),
         tools=disks.commands("sh"),
         seconds=2.5,
+    ),
+    Image(
+        names=("rancher/mirrored-flannelcni-flannel", "flannel/flannel"),
+        program=flanneld,
+        programs=("flanneld",),
+        entrypoint=("/opt/bin/flanneld",),
+        tools=disks.commands("sh ip"),
+        seconds=1.5,
     ),
     Image(
         names=("calico/kube-controllers",),

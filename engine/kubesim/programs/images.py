@@ -41,7 +41,13 @@ MODULES = {
     "control_plane": ("registry.k8s.io/kube-controller-manager", "registry.k8s.io/kube-scheduler"),
     "kube_proxy": ("registry.k8s.io/kube-proxy",),
     "coredns": ("coredns/coredns", "registry.k8s.io/coredns", "registry.k8s.io/coredns/coredns"),
-    "cni": ("kindest/kindnetd", "calico/node", "calico/kube-controllers"),
+    "cni": (
+        "kindest/kindnetd",
+        "calico/node",
+        "calico/kube-controllers",
+        "rancher/mirrored-flannelcni-flannel",
+        "flannel/flannel",
+    ),
     "local_path": ("kindest/local-path-provisioner", "rancher/local-path-provisioner"),
 }
 
@@ -57,6 +63,8 @@ MIRRORS = {
     "k8s.gcr.io/": "registry.k8s.io/",
     "gcr.io/google-containers/": "registry.k8s.io/",
     "gcr.io/google_containers/": "registry.k8s.io/",
+    "gke.gcr.io/": "registry.k8s.io/",
+    "mcr.microsoft.com/oss/kubernetes/": "registry.k8s.io/",
     "registry.aliyuncs.com/google_containers/": "registry.k8s.io/",
 }
 
