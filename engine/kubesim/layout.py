@@ -154,9 +154,8 @@ def _tools(name: str) -> frozenset[str]:
 
 
 def _api_addresses(preset: Preset) -> frozenset[str]:
-    """Where the API server is heard: at its own address, and at the first address of the services' range."""
-    first = next(ipaddress.ip_network(preset.service_cidr.split(",")[0]).hosts())
-    return frozenset({f"{preset.api_server or '127.0.0.1'}:{preset.api_port}", f"{first}:443"})
+    """Where the API server is heard: at its own address, and at that of the Service `kubernetes`."""
+    return frozenset({f"{preset.api_server or '127.0.0.1'}:{preset.api_port}", f"{preset.api_address}:443"})
 
 
 def _kubeconfig(preset: Preset) -> str:

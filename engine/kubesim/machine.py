@@ -24,9 +24,11 @@ class Machine:
 
     `tools` names the commands that its disk has (a file each in `shell/commands`, or one of the kept bash's own); what is
     not in it is "command not found", as on the real image.  `kind` is "node", "container" or "outside".  `api` reaches the
-    API server, None where no kubeconfig is.  `programs` are the image's own, by the name they are called by (`nginx`,
-    `/agnhost`): they are given the shell's `Context` as a command of `shell/commands` is.  `machines` finds another machine
-    by its place ("node/kind-worker", "outside"), for commands that reach over: `outside`, `docker exec`, `ssh`; None in pods.
+    API server, None where no kubeconfig is; `api_addresses` are those ("10.0.2.15:6443") at which it is heard, empty for any.
+    `discovered` is what kubectl keeps of it between commands (upstream's ~/.kube/cache).  `programs` are the image's own, by
+    the name they are called by (`nginx`, `/agnhost`): they are given the shell's `Context` as a command of `shell/commands`
+    is.  `machines` finds another machine by its place ("node/kind-worker", "outside"), for commands that reach over:
+    `outside`, `docker exec`, `ssh`; None in pods.
     """
 
     world: World
@@ -42,6 +44,8 @@ class Machine:
     tools: frozenset[str] = frozenset()
     aliases: dict[str, str] = field(default_factory=dict)
     api: Callable[[Request], Response] | None = None
+    api_addresses: frozenset[str] = frozenset()
+    discovered: dict[Any, Any] = field(default_factory=dict)
     programs: dict[str, Callable[[Any], Awaitable[int]]] = field(default_factory=dict)
     machines: Callable[[str], Machine] | None = None
     prompt: str = "{user}@{hostname}:{cwd}# "
