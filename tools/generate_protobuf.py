@@ -3,7 +3,7 @@
 Programs in Go carry the descriptors (FileDescriptorProto, gzipped) of the messages that they were built with: a released
 `kubectl` has those of every API group.  Where binaries disagree the last one holds; names and kinds of fields come from
 types.txt, so that only the numbers are kept here.  Facts that no given binary has yet stand in LATER and PROMOTED; what is
-still without a number is printed.
+still without a number is printed, and so are fields that have another kind in types.txt.
 
     tools/generate_protobuf.py engine/kubesim/schema KUBECTL...
 """
@@ -24,6 +24,9 @@ GZIP = b"\x1f\x8b\x08"
 # More than the largest descriptor (core/v1), packed and unpacked.
 PACKED, UNPACKED = 400_000, 3_000_000
 PACKAGES = ("k8s.io.api.", "k8s.io.apimachinery.pkg.apis.", "k8s.io.apiextensions_apiserver.pkg.apis.")
+# FieldDescriptorProto.Type and Label.
+WIRE = {1: "float64", 3: "int64", 5: "int32", 8: "bool", 9: "string", 12: "bytes"}
+REPEATED = 3
 # Bodies that are no resource's own kind.
 BODIES = (
     "autoscaling.v1.Scale",
@@ -62,6 +65,11 @@ LATER = {
     "6=certificateChainPath 7=userAnnotations",
     "core.v1.PodSpec": "41=hostnameOverride",
     "core.v1.VolumeProjection": "6=podCertificate",
+    "resource.v1.AllocatedDeviceStatus": "7=shareID",
+    "resource.v1.AllocationResult": "5=allocationTimestamp",
+    "resource.v1.CapacityRequestPolicy": "1=default 3=validValues 4=validRange",
+    "resource.v1.CapacityRequestPolicyRange": "1=min 2=max 3=step",
+    "resource.v1.CapacityRequirements": "1=requests",
 }
 # Kinds that types.txt calls `any` and that are a choice of two in protobuf.
 CHOICES = {
@@ -75,7 +83,9 @@ CHOICES = {
 class Field:
     number: int
     name: str
-    message: str  # the short name of its message, or ""
+    # What types.txt would call it: a scalar, or the short name of its message.
+    kind: str
+    message: str
 
 
 def numbers(data: bytes) -> Iterator[tuple[int, int | bytes]]:
@@ -140,16 +150,21 @@ def described(package: str, message: bytes) -> Iterator[tuple[str, dict[str, Fie
     """A message, and those that are declared in it (the entries of its maps)."""
     parts = list(numbers(message))
     name = f"{package}.{text(parts, 1)}"
-    yield (
-        short(name),
-        {
-            text(each, 1): Field(next(int(n) for k, n in each if k == 3), text(each, 1), short(text(each, 6)))
-            for each in (list(numbers(value)) for key, value in parts if key == 2 and isinstance(value, bytes))
-        },
-    )
+    fields = [parsed(value) for key, value in parts if key == 2 and isinstance(value, bytes)]
+    yield short(name), {field.name: field for field in fields}
     for key, value in parts:
         if key == 3 and isinstance(value, bytes):
             yield from described(name, value)
+
+
+def parsed(field: bytes) -> Field:
+    """A FieldDescriptorProto."""
+    parts = list(numbers(field))
+    number, label, wire = (next(int(value) for key, value in parts if key == wanted) for wanted in (3, 4, 5))
+    message = short(text(parts, 6))
+    last = message.rsplit(".", 1)[-1]
+    kind = WIRE.get(wire) or (last if last in types.SCALARS else message)
+    return Field(number, text(parts, 1), f"[]{kind}" if label == REPEATED else kind, message)
 
 
 class Table:
@@ -157,6 +172,7 @@ class Table:
         self.messages = messages
         self.lines: dict[str, str] = {}
         self.missing: list[str] = []
+        self.doubtful: list[str] = []
 
     def fields(self, name: str) -> dict[str, Field]:
         """The message of a type, under its own name or the one that it had before."""
@@ -189,10 +205,19 @@ class Table:
         for field in fields.values():
             name = names.get(field.name.lower().removeprefix("xkubernetes"))
             if name is not None:
+                self.compare(type_, name, field)
                 choice = CHOICES.get(self.value(field.message).rsplit(".", 1)[-1], "")
                 yield f"{prefix}{field.number}", f"{name}:{choice}" if choice else name
             elif field.message:
                 yield from self.entries(type_, self.fields(field.message), f"{prefix}{field.number}.")
+
+    def compare(self, type_: schema.Type, name: str, field: Field) -> None:
+        """Note where types.txt has another kind; maps are messages here, and what it calls `any` has many."""
+        ours = type_.fields[name].kind
+        if ours.startswith("{}") or ours.endswith("any"):
+            return
+        if ours.rsplit(".", 1)[-1] != field.kind.rsplit(".", 1)[-1]:
+            self.doubtful.append(f"{type_.name}.{name}: {ours} in types.txt, {field.kind} in protobuf")
 
     def value(self, message: str) -> str:
         """Of a map's entry the message that its values have."""
@@ -218,6 +243,7 @@ def main(folder: Path, programs: list[Path]) -> None:
     lines = [table.lines[name] for name in types.names() if "\t" in table.lines.get(name, "")]
     (folder / "protobuf.txt").write_text("".join(line + "\n" for line in lines))
     print(len(lines), "types; without a number:", *table.missing, sep="\n  ")
+    print("of another kind:", *table.doubtful, sep="\n  ")
 
 
 if __name__ == "__main__":

@@ -110,6 +110,37 @@ EXTRA = {
     "rbac.v1.ClusterRoleBinding.subjects": "list=atomic",
     "rbac.v1.RoleBinding.subjects": "list=atomic",
 }
+# What the models call a string is a quantity, what they call an int has 64 bits: `generate_protobuf.py` tells where.
+KINDS = {
+    field: kind
+    for kind, fields in {
+        "Quantity": """
+            autoscaling.v2.HPAScalingRules.tolerance autoscaling.v2.MetricTarget.averageValue
+            autoscaling.v2.MetricTarget.value autoscaling.v2.MetricValueStatus.averageValue
+            autoscaling.v2.MetricValueStatus.value resource.v1.CapacityRequestPolicy.default
+            resource.v1.CapacityRequestPolicyRange.max resource.v1.CapacityRequestPolicyRange.min
+            resource.v1.CapacityRequestPolicyRange.step resource.v1.Counter.value resource.v1.DeviceCapacity.value
+            storage.v1.CSIStorageCapacity.capacity storage.v1.CSIStorageCapacity.maximumVolumeSize
+            """,
+        "[]Quantity": "resource.v1.CapacityRequestPolicy.validValues",
+        "{}Quantity": "resource.v1.CapacityRequirements.requests",
+        "int64": """
+            admissionregistration.v1.ValidatingAdmissionPolicyStatus.observedGeneration
+            apiextensions.v1.JSONSchemaProps.maxItems apiextensions.v1.JSONSchemaProps.maxLength
+            apiextensions.v1.JSONSchemaProps.maxProperties apiextensions.v1.JSONSchemaProps.minItems
+            apiextensions.v1.JSONSchemaProps.minLength apiextensions.v1.JSONSchemaProps.minProperties
+            autoscaling.v1.HorizontalPodAutoscalerStatus.observedGeneration
+            autoscaling.v2.HorizontalPodAutoscalerStatus.observedGeneration
+            batch.v1.CronJobSpec.startingDeadlineSeconds batch.v1.JobSpec.activeDeadlineSeconds
+            policy.v1.PodDisruptionBudgetStatus.observedGeneration resource.v1.DeviceAttribute.int
+            resource.v1.DeviceSubRequest.count resource.v1.DeviceToleration.tolerationSeconds
+            resource.v1.ExactDeviceRequest.count resource.v1.ResourcePool.generation
+            resource.v1.ResourcePool.resourceSliceCount
+            storage.v1.CSIDriverSpec.nodeAllocatableUpdatePeriodSeconds storage.v1.TokenRequest.expirationSeconds
+            """,
+    }.items()
+    for field in fields.split()
+}
 ATOMIC_STRUCTS = {"rbac.v1.RoleRef", "rbac.v1.Subject"}
 # Structs by value: Go writes them even when empty.
 VALUES = {
@@ -276,6 +307,7 @@ def from_client(known: dict[str, str], groups: dict[str, str]) -> dict[str, str]
                 kind = "MicroTime"
             if kind == "any" and field in ("minAvailable", "maxUnavailable"):
                 kind = "IntOrString"
+            kind = KINDS.get(f"{type_name}.{field}", kind)
             info = model.model_fields.get(attribute)
             required = info is not None and info.is_required()
             value = (field in VALUES and kind.endswith("Meta")) or f"{type_name}.{field}" in VALUES
