@@ -106,19 +106,25 @@ def _is_version(text: str) -> bool:
     return text[:1] == "v" and text[1:2].isdigit()
 
 
-class Discovery:
-    """Asks once, and keeps the answer in `cache` (the terminal's, so that it lasts between commands)."""
+# How long an answer holds, in seconds (cli-runtime genericclioptions/config_flags.go, toDiscoveryClient).
+LASTS = 6 * 3600.0
 
-    def __init__(self, server: rest.Rest, cache: dict[Any, Any]) -> None:
+
+class Discovery:
+    """Asks once, and keeps the answer in `cache` (the machine's, so that it lasts between commands) for six hours."""
+
+    def __init__(self, server: rest.Rest, cache: dict[Any, Any], now: float) -> None:
         self._rest = server
         self._cache = cache
+        self._now = now
 
     def all(self) -> Discovered:
-        found = self._cache.get(("discovery", self._rest.host))
-        return found if found is not None else self.refresh()
+        asked, found = self._cache.get(("discovery", self._rest.host), (0.0, None))
+        return found if found is not None and self._now - asked < LASTS else self.refresh()
 
     def refresh(self) -> Discovered:
-        found = self._cache[("discovery", self._rest.host)] = self._ask()
+        found = self._ask()
+        self._cache["discovery", self._rest.host] = self._now, found
         return found
 
     def _ask(self) -> Discovered:
@@ -182,9 +188,11 @@ class Discovery:
 
     def server_version(self) -> dict[str, Any]:
         key = ("version", self._rest.host)
-        if key not in self._cache:
-            self._cache[key] = self._rest.ask("GET", "/version")
-        return self._cache[key]
+        asked, found = self._cache.get(key, (0.0, None))
+        if found is None or self._now - asked >= LASTS:
+            found = self._rest.ask("GET", "/version")
+            self._cache[key] = self._now, found
+        return found
 
 
 def _aggregated(group: dict[str, Any], found: Discovered) -> None:

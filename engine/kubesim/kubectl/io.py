@@ -27,6 +27,7 @@ class Files(Protocol):
     def read_bytes(self, path: str) -> bytes: ...
     def write(self, path: str, data: str | bytes) -> None: ...
     def mkdir(self, path: str, parents: bool = False) -> None: ...
+    def remove(self, path: str) -> None: ...
 
 
 class Refused(Exception):
@@ -58,9 +59,10 @@ class IO:
 
     `connect` makes a transport for the server that a kubeconfig names; where it is None, `transport` is the only server
     there is.  `stdin` gives the next bytes of standard input, b"" at its end; `spawn` runs a coroutine beside the command, so
-    that input can go on while output comes (None: all input is read first).
-    `edit` opens an editor on a text and returns what it became.  `execute` runs another program (`diff`).  `cache` keeps what
-    discovery found between commands.  `version` makes kubectl be that version ("v1.16.3"); "" is the server's.
+    that input can go on while output comes (None: all input is read first).  `raw` makes a terminal hand on each key as it is
+    pressed, and show none; or puts it back.
+    `execute` runs another program (`diff`, an editor), and gives its exit code.  `cache` keeps what discovery found between
+    commands.  `version` makes kubectl be that version ("v1.16.3"); "" is the server's.
     """
 
     out: Callable[[bytes], None]
@@ -73,12 +75,12 @@ class IO:
     stdin: Callable[[], Awaitable[bytes]] | None = None
     spawn: Callable[[Coroutine[Any, Any, None]], Any] | None = None
     stdin_is_terminal: bool = False
+    raw: Callable[[bool], None] | None = None
     env: dict[str, str] = field(default_factory=dict)
     cwd: str = "/"
     home: str = "/root"
     version: str = ""
     cache: dict[Any, Any] = field(default_factory=dict)
-    edit: Callable[[str], Awaitable[str]] | None = None
     execute: Callable[[list[str]], Awaitable[int]] | None = None
 
     def print(self, text: str = "", end: str = "\n") -> None:

@@ -86,7 +86,7 @@ class Session:
 
     @cached_property
     def discovery(self) -> resources.Discovery:
-        return resources.Discovery(self.rest, self.io.cache)
+        return resources.Discovery(self.rest, self.io.cache, self.io.now())
 
     @cached_property
     def version(self) -> str:

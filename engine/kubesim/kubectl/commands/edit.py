@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from kubesim.kubectl import builder, fail, flags, manifests, printers, rest, session
+from kubesim.kubectl import builder, editor, fail, flags, manifests, printers, rest, session
 from kubesim.kubectl.command import Command
+from kubesim.machinery import objects
 
 Object = dict[str, Any]
 
@@ -21,8 +22,6 @@ _HEADER = (
 
 async def run(of: session.Session) -> None:
     infos = await builder.infos(of, of.args)
-    if of.io.edit is None:
-        raise fail.Failed('error: unable to launch the editor "vi"')
     deeds = printers.Deeds(of)
     for info in infos:
         await _edit(of, info, deeds)
@@ -31,7 +30,7 @@ async def run(of: session.Session) -> None:
 async def _edit(of: session.Session, info: builder.Info, deeds: printers.Deeds) -> None:
     before = printers.without_managed_fields(info.obj or {})
     text = _HEADER + printers.to_yaml(before)
-    edited = await of.io.edit(text) if of.io.edit else text
+    edited = await editor.edit(of, text, objects.name(before))
     plain = "\n".join(line for line in edited.splitlines() if not line.startswith("#"))
     if not plain.strip() or edited == text:
         of.io.complain("Edit cancelled, no changes made.")

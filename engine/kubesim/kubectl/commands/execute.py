@@ -63,14 +63,23 @@ async def _connect(
         raise rest.refusal(response)
     if response.session is None:
         raise fail.Failed("error: unable to upgrade connection: the server gave no session")
-    return await converse(of, response.session, stdin)
+    raw = of.io.raw if stdin and tty else None
+    if raw is None:
+        return await converse(of, response.session, stdin)
+    # The terminal there edits and echoes what is typed, and makes Ctrl-C of it.
+    raw(True)
+    try:
+        return await converse(of, response.session, stdin)
+    finally:
+        raw(False)
 
 
 async def converse(of: session.Session, remote: http.Session, stdin: bool) -> int:
     """Carry bytes both ways until the remote command ends; its exit code."""
+    feeding = None
     if stdin:
         if of.io.spawn is not None:
-            of.io.spawn(_feed(of, remote))
+            feeding = of.io.spawn(_feed(of, remote))
         else:
             await _feed(of, remote)
     verdict = b""
@@ -86,6 +95,8 @@ async def converse(of: session.Session, remote: http.Session, stdin: bool) -> in
             if not read:
                 await of.io.wait(remote)
     finally:
+        if feeding is not None:
+            feeding.cancel()
         remote.close()
     return _exit_code(of, verdict)
 
@@ -123,9 +134,18 @@ async def attach_to(of: session.Session, pod: Object, container: str, stdin: boo
     if phase in ("Succeeded", "Failed"):
         raise fail.Failed(f"error: cannot attach a container in a completed pod; current phase is {phase}")
     name = podtargets.container(of, pod, container)
+    spec: Object = next((each for each in pod["spec"]["containers"] if each["name"] == name), {})
+    if tty and not spec.get("tty"):
+        tty = False
+        of.io.complain(f"error: Unable to use a TTY - container {name} did not allocate one")
     if stdin and tty:
         of.io.complain("If you don't see a command prompt, try pressing enter.")
-    return await _connect(of, pod, "attach", [("container", name)], stdin, tty)
+    status = await _connect(of, pod, "attach", [("container", name)], stdin, tty)
+    if stdin and tty and pod["spec"].get("restartPolicy", "Always") == "Always":
+        of.io.print(
+            f"Session ended, resume using 'kubectl attach {objects.name(pod)} -c {name} -i -t' command when the pod is running"
+        )
+    return status
 
 
 async def absent(of: session.Session) -> None:
