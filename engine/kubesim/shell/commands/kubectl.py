@@ -2,12 +2,36 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from kubesim import http
+from kubesim.machine import Machine
 from kubesim.shell.context import Context
 from kubesim.shell.streams import Null, decode, encode
+
+if TYPE_CHECKING:
+    from kubesim.kubectl import config, io
 
 # What a kubectl command takes on a nearby cluster, in virtual seconds, most of it to start.  Time is what lets the
 # cluster act on a command before the next one comes; without it a script would outrun every controller.
 SECONDS = 0.05
+
+
+def _connect(machine: Machine, target: config.Target) -> io.Transport:
+    """The way to the server that a kubeconfig or a flag names, if it is the cluster's; elsewhere nobody listens."""
+    from kubesim.kubectl import io
+
+    assert machine.api is not None
+    parts = urlsplit(target.server)
+    address = f"{parts.hostname}:{parts.port or (443 if parts.scheme == 'https' else 80)}"
+    if not machine.api_addresses or address in machine.api_addresses:
+        return machine.api
+
+    def refused(_request: http.Request) -> http.Response:
+        raise io.Refused(parts.netloc)
+
+    return refused
 
 
 async def run(ctx: Context) -> int:
@@ -28,6 +52,7 @@ async def run(ctx: Context) -> int:
         now=lambda: ctx.world.now,
         wait=io.wait_in(ctx.world),
         transport=machine.api,
+        connect=(lambda target: _connect(machine, target)) if machine.api is not None else None,
         stdin=stdin,
         # Nothing was given to it, and a person could look on: as far as kubectl asks, that is a terminal.
         stdin_is_terminal=ctx.shell is not None and isinstance(ctx.stdin, Null),
@@ -35,6 +60,7 @@ async def run(ctx: Context) -> int:
         env=dict(ctx.env),
         cwd=ctx.cwd,
         home=machine.home,
+        cache=machine.discovered,
         execute=execute,
     )
     status = await main.run(ctx.args, into)
