@@ -81,6 +81,11 @@ def rule_hashes(chain: str, rules: Sequence[str]) -> list[str]:
     return found
 
 
+def interface_name(pod: Pod) -> str:
+    """conversion.VethNameForWorkload: what the CNI plug-in calls the node's end of the pod's wire."""
+    return "cali" + hashlib.sha1(f"{pod.namespace}.{pod.name}".encode(), usedforsecurity=False).hexdigest()[:11]
+
+
 def _unique(prefix: str, content: str) -> str:
     """hash.MakeUniqueID."""
     return f"{prefix}:{_base64(hashlib.sha224(f'{prefix}:{content}'.encode()).digest())}"

@@ -13,7 +13,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kubesim.net import ipset
-from kubesim.node import flavours
 from kubesim.policy import calico, watch
 from kubesim.policy.calico import Rendered, SetContents
 from kubesim.policy.model import Connection, State
@@ -79,7 +78,7 @@ class Felix:
             route = self._host.routes.lookup(ip)
             if route is not None and route.kind == "unicast" and route.device.startswith("cali"):
                 return route.device
-        return flavours.FLAVOURS["calico"].name_of(f"{pod.namespace}.{pod.name}")
+        return calico.interface_name(pod)
 
     # -- writing --------------------------------------------------------------------------------------------
 

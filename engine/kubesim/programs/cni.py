@@ -1,7 +1,7 @@
 """The network plug-ins' pods: kindnetd, calico-node, calico-kube-controllers, flanneld.
 
-The wires themselves are laid by the node (`node.cni`) when a pod starts; what these pods add is what a real one shows beside: a
-few lines of log and their health.
+The wires themselves are laid by the node (`node.cni`) when a pod starts; what these pods add is what a real one shows beside -
+a few lines of log and their health - and what they do for NetworkPolicies (`policy.kindnet`, `policy.felix`).
 """
 
 from __future__ import annotations
@@ -57,7 +57,13 @@ async def calico_node(process: Process) -> int:
     say("startup.go 717", f"Using node IP pool {pool}" if pool else "No IP pool configured")
     say("startup.go 216", f"Using node name: {node}")
     process.log("Calico node started successfully")
-    await http.Server(process.world, health).serve(process.machine.net.listen("tcp", "127.0.0.1", 9099))
+    from kubesim.policy import felix  # no other image needs it
+
+    agent = felix.Felix(process.world, process.api, process.node)
+    try:
+        await http.Server(process.world, health).serve(process.machine.net.listen("tcp", "127.0.0.1", 9099))
+    finally:
+        agent.stop()
     return 0
 
 
