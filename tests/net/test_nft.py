@@ -8,6 +8,7 @@ import pytest
 
 from kubesim import net
 from kubesim.errors import LearnerError
+from kubesim.net import nft_listing
 from kubesim.world import World
 
 RULES = """
@@ -169,25 +170,76 @@ def test_the_kernel_lists_the_same_rules(shared):
         for case in cases[::10]:
             text = _ordered(case["expected_rules"])
             namespace.run("nft -f -", "flush ruleset\n" + text)
+            # A namespace numbers its tables on and on: only the first listing could have the same handles.
             theirs = namespace.run("nft list ruleset").stdout
             node = net.Network(World()).host("node", "node")
             node.nft.apply(text)
-            assert _chains(str(node.nft)) == _chains(theirs)
+            assert str(node.nft) == theirs
     finally:
         namespace.close()
 
 
-def _chains(listing: str) -> dict[str, list[str]]:
-    """The lines of each chain, by its name; members of sets are hashed by the kernel and have no order."""
-    found: dict[str, list[str]] = {}
-    name = ""
-    for line in listing.splitlines():
-        words = line.split()
-        if words[:1] == ["chain"]:
-            name = words[1]
-            found[name] = []
-        elif line == "\t}":
-            name = ""
-        elif name:
-            found[name].append(line.strip())
-    return found
+def test_handles_and_counters_as_the_kernel_lists_them():
+    import namespaces
+
+    namespaces.require()
+    namespace = namespaces.Namespace()
+    try:
+        namespace.run("nft -f -", BY_HAND)
+        theirs = namespace.run("nft -a list ruleset").stdout
+    finally:
+        namespace.close()
+    node = net.Network(World()).host("node", "node")
+    node.nft.apply(BY_HAND)
+    assert nft_listing.ruleset(node.nft, handles=True) == theirs
+
+
+BY_HAND = """
+add table ip t
+add table ip6 t
+add set ip t ports { type inet_service ; }
+add element ip t ports { 80, 443, 8080, 22, 53, 1, 2, 3, 4, 5, 6 }
+add set ip6 t a { type ipv6_addr ; }
+add element ip6 t a { fd00::2, fd00::1, fd00::10 }
+add set ip6 t b { type ipv6_addr . inet_proto . inet_service ; }
+add element ip6 t b { fd00::2 . tcp . 80 , fd00::1 . udp . 53, fd00::10 . tcp . 80 }
+add set ip t aff { type ipv4_addr ; flags dynamic,timeout ; timeout 10800s ; }
+add map ip t m { type inet_service : verdict ; }
+add element ip t m { 80 : drop, 81 : accept }
+add chain ip t in { type filter hook input priority 5 ; policy drop ; }
+add chain ip t u
+add rule ip t in tcp dport 80 counter accept
+add rule ip t in ip saddr 10.0.0.0/8 tcp dport { 80, 443 } counter packets 5 bytes 6 jump u comment "x y"
+add rule ip t in iifname "eth0" ct state established,related accept
+add rule ip t in udp dport 1000-2000 reject
+insert rule ip t in tcp dport 1 reject with tcp reset
+add rule ip t u tcp dport vmap @m
+add rule ip t u update @aff { ip saddr }
+"""
+
+
+def test_a_rule_goes_by_its_handle():
+    node = net.Network(World()).host("node", "node")
+    node.nft.apply(BY_HAND)
+    chain = node.nft.tables["ip", "t"].chains["in"]
+    gone = chain.rules[1]
+    node.nft.apply(f"delete rule t in handle {gone.handle}")
+    assert gone not in chain.rules
+    with pytest.raises(LearnerError, match="No such file or directory"):
+        node.nft.apply(f"delete rule ip t in handle {gone.handle}")
+
+
+def test_what_a_rule_remembers_is_forgotten_in_time(service):
+    service.node1.nft.apply(
+        "add set ip kube-proxy seen { type ipv4_addr ; flags dynamic,timeout ; timeout 10s ; }\n"
+        "add rule ip kube-proxy service-X update @seen { ip saddr }\n"
+        "add chain ip kube-proxy first { type filter hook forward priority -5 ; }\n"
+        "add rule ip kube-proxy first ip saddr @seen counter\n"
+    )
+    # The rule stands behind the translation: only what comes before it is asked.
+    table = service.node1.nft.tables["ip", "kube-proxy"]
+    table.chains["service-X"].rules.reverse()
+    assert service.get(service.pods["b"], "10.96.0.10", 80).startswith(("a", "c"))
+    assert "10.244.1.3 expires 10s" in str(service.node1.nft)
+    service.world.advance(11)
+    assert "10.244.1.3 expires" not in str(service.node1.nft)

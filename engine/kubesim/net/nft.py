@@ -6,6 +6,7 @@ priority.  A map of verdicts is one lookup however many services there are: no i
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -26,13 +27,17 @@ if TYPE_CHECKING:
     from kubesim.net.walk import Walk
 
 # nftables/src/rule.c: std_prios; a bridge's differ and are not simulated.
-_PRIORITIES = {"raw": -300, "mangle": -150, "dstnat": -100, "filter": 0, "security": 50, "srcnat": 100}
+PRIORITIES = {"raw": -300, "mangle": -150, "dstnat": -100, "filter": 0, "security": 50, "srcnat": 100}
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _WORD = re.compile(r'"[^"]*"|[{},;]|[^\s{},;"]+')
 
 
 class NftError(LearnerError):
-    """What nft prints."""
+    """What nft prints; `at` is the word of the command that it underlines."""
+
+    def __init__(self, message: str, at: str = "") -> None:
+        super().__init__(message)
+        self.at = at
 
 
 @dataclass(slots=True)
@@ -41,6 +46,7 @@ class Element:
 
     verdict: int | Go | None = None
     said: str = ""
+    comment: str = ""
     expires: float = float("inf")
 
 
@@ -55,6 +61,7 @@ class NftSet:
     flags: str = ""
     timeout: float = 0.0
     size: int = 0
+    handle: int = 0
     elements: dict[tuple[str, ...], Element] = field(default_factory=dict)
 
     def has(self, key: tuple[str, ...], now: float) -> bool:
@@ -75,33 +82,36 @@ class NftChain:
     priority: int = 0
     policy: str = "accept"
     comment: str = ""
+    handle: int = 0
     rules: list[Rule] = field(default_factory=list)
 
 
 class NftTable:
-    """A table of one family: "ip", "ip6" or "inet" (both)."""
+    """A table of one family: "ip", "ip6" or "inet" (both).  Its chains, sets and rules are numbered as they come."""
 
-    def __init__(self, family: str, name: str) -> None:
+    def __init__(self, family: str, name: str, handle: int) -> None:
         self.family = family
         self.name = name
+        self.handle = handle
         self.comment = ""
         self.chains: dict[str, NftChain] = {}
         self.sets: dict[str, NftSet] = {}
+        self._handles = 0
+
+    def next_handle(self) -> int:
+        self._handles += 1
+        return self._handles
 
     def set(self, name: str) -> NftSet:
         found = self.sets.get(name)
         if found is None:
-            raise NftError(
-                f"Error: No such file or directory; did you mean a set in table {self.family} ‘{self.name}’? ({name})"
-            )
+            raise NftError("Error: No such file or directory", name)
         return found
 
     def chain(self, name: str) -> NftChain:
         found = self.chains.get(name)
         if found is None:
-            raise NftError(
-                f"Error: Could not process rule: No such file or directory ({self.family} {self.name} {name})"
-            )
+            raise NftError("Error: Could not process rule: No such file or directory", name)
         return found
 
 
@@ -112,6 +122,7 @@ class Ruleset:
         self._host = host
         self.tables: dict[tuple[str, str], NftTable] = {}
         self._undo: list[Callable[[], None]] = []
+        self._tables_made = 0
 
     @property
     def tracks(self) -> bool:
@@ -158,24 +169,24 @@ class Ruleset:
             self.tables.clear()
             self._undo.append(lambda: self.tables.update(before))
             return
-        if (
-            len(words) < 4
-            or words[0] not in ("add", "create", "flush", "delete", "destroy")
-            or words[1] not in _OBJECTS
-        ):
+        verb, what = words[0], words[1] if len(words) > 1 else ""
+        if verb not in _VERBS or what not in _OBJECTS:
             raise errors.NotSimulated(f"nft command {line.strip()[:60]!r}")
-        verb, what, family, table_name = words[:4]
-        if family not in ("ip", "ip6", "inet"):
+        family, *rest = words[2:] if words[2:3] and words[2] in FAMILIES else ["ip", *words[2:]]
+        if family not in FAMILIES[:3]:
             raise errors.NotSimulated(f"nft family {family!r}")
+        if not rest or (what != "table" and len(rest) < 2):
+            raise NftError("Error: syntax error, unexpected newline")
+        table_name, *rest = rest
         if what == "table":
-            self._table(verb, family, table_name, words[4:])
+            self._table(verb, family, table_name, rest)
             return
         table = self.tables.get((family, table_name))
         if table is None:
             if verb == "destroy":
                 return
-            raise NftError(f"Error: Could not process rule: No such file or directory\n{line}")
-        name, rest = words[4], words[5:]
+            raise NftError("Error: No such file or directory", table_name)
+        name, rest = rest[0], rest[1:]
         if what == "chain":
             self._chain(verb, table, name, rest)
         elif what == "rule":
@@ -190,12 +201,13 @@ class Ruleset:
         found = self.tables.get(key)
         if verb in ("add", "create"):
             if found is None:
-                made = self.tables[key] = NftTable(family, name)
+                self._tables_made += 1
+                made = self.tables[key] = NftTable(family, name, self._tables_made)
                 made.comment = _option(words, "comment")
                 self._undo.append(lambda: self._forget(key))
         elif found is None:
             if verb == "delete":
-                raise NftError("Error: Could not process rule: No such file or directory")
+                raise NftError("Error: Could not process rule: No such file or directory", name)
         elif verb == "flush":
             for chain in found.chains.values():
                 self._flush(chain)
@@ -210,8 +222,11 @@ class Ruleset:
         chains = table.chains
         if verb in ("add", "create"):
             if name not in chains:
-                chains[name] = _chain_of(name, words)
+                made = chains[name] = _chain_of(name, words)
+                made.handle = table.next_handle()
                 self._undo.append(lambda: _drop(chains, name))
+            elif verb == "create":
+                raise NftError("Error: Could not process rule: File exists", name)
         elif verb == "destroy" and name not in chains:
             return
         elif verb == "flush":
@@ -227,18 +242,39 @@ class Ruleset:
         self._undo.append(lambda: setattr(chain, "rules", before))
 
     def _rule(self, verb: str, table: NftTable, name: str, words: list[str]) -> None:
-        if verb != "add":
-            raise errors.NotSimulated(f"nft {verb} rule (by handle)")
-        rules = table.chain(name).rules
-        rules.append(Rule(table, words))
-        self._undo.append(lambda: rules.__delitem__(-1))
+        chain = table.chain(name)
+        before = list(chain.rules) if verb != "add" else []
+        place = 0
+        if words[:1] in (["handle"], ["position"]):
+            number = words[1] if len(words) > 1 else ""
+            place = next((at for at, each in enumerate(chain.rules) if str(each.handle) == number), -1)
+            if place < 0:
+                raise NftError("Error: Could not process rule: No such file or directory", number)
+            words = words[2:]
+        elif verb == "delete":
+            raise NftError("Error: syntax error, unexpected newline, expecting handle")
+        elif verb == "add":
+            place = len(chain.rules) - 1
+        if verb == "delete":
+            del chain.rules[place]
+            self._undo.append(lambda: setattr(chain, "rules", before))
+            return
+        if verb not in ("add", "insert"):
+            raise errors.NotSimulated(f"nft {verb} rule")
+        rule = Rule(table, words)
+        place += verb == "add"
+        chain.rules.insert(place, rule)
+        self._undo.append(lambda: chain.rules.remove(rule))
 
     def _set(self, verb: str, what: str, table: NftTable, name: str, words: list[str]) -> None:
         sets = table.sets
         if verb in ("add", "create"):
             if name not in sets:
-                sets[name] = _set_of(name, what, words)
+                made = sets[name] = _set_of(name, what, words)
+                made.handle = table.next_handle()
                 self._undo.append(lambda: _drop(sets, name))
+            elif verb == "create":
+                raise NftError("Error: Could not process rule: File exists", name)
             return
         if verb == "destroy" and name not in sets:
             return
@@ -252,36 +288,34 @@ class Ruleset:
             self._undo.append(lambda: sets.update({name: found}))
 
     def _elements(self, verb: str, onto: NftSet, words: list[str]) -> None:
-        before = dict(onto.elements)
-
-        def back() -> None:
-            onto.elements.clear()
-            onto.elements.update(before)
-
-        self._undo.append(back)
         for key, element in _members(words):
+            before = onto.elements.get(key)
             if verb in ("add", "create"):
+                if verb == "create" and before is not None:
+                    raise NftError("Error: Could not process rule: File exists", key[0])
+                if onto.timeout:
+                    element.expires = self._host.world.now + onto.timeout
                 onto.elements[key] = element
             elif onto.elements.pop(key, None) is None and verb == "delete":
-                raise NftError("Error: Could not process rule: No such file or directory")
-
-    # -- text ---------------------------------------------------------------------------------------------------
+                raise NftError("Error: Could not process rule: No such file or directory", key[0])
+            self._undo.append(functools.partial(_put_back, onto, key, before))
 
     def __str__(self) -> str:
-        """`nft list ruleset`; members of sets stand in the order in which they came."""
-        lines: list[str] = []
-        for table in self.tables.values():
-            lines.append(f"table {table.family} {table.name} {{")
-            if table.comment:
-                lines.append(f'\tcomment "{table.comment}"')
-            blocks = [_set_lines(each) for each in table.sets.values()]
-            blocks += [_chain_lines(each) for each in table.chains.values()]
-            for number, block in enumerate(blocks):
-                lines += ([""] if number else []) + block
-            lines.append("}")
-        return "".join(f"{line}\n" for line in lines)
+        """`nft list ruleset`."""
+        from kubesim.net import nft_listing  # it stands on this module
+
+        return nft_listing.ruleset(self, now=self._host.world.now)
 
 
+def _put_back(onto: NftSet, key: tuple[str, ...], before: Element | None) -> None:
+    if before is None:
+        onto.elements.pop(key, None)
+    else:
+        onto.elements[key] = before
+
+
+FAMILIES = ("ip", "ip6", "inet", "arp", "bridge", "netdev")
+_VERBS = frozenset(["add", "create", "insert", "flush", "delete", "destroy"])
 _OBJECTS = frozenset(["table", "chain", "rule", "set", "map", "element"])
 
 
@@ -290,14 +324,18 @@ def _drop(where: dict[str, NftChain] | dict[str, NftSet], name: str) -> None:
 
 
 def _option(words: list[str], name: str) -> str:
-    return words[words.index(name) + 1].strip('"') if name in words else ""
+    for at, word in enumerate(words[:-1]):
+        # "timeout" is also the name of a flag.
+        if word == name and words[at - 1] not in (",", "flags"):
+            return words[at + 1].strip('"')
+    return ""
 
 
 def _priority(words: list[str]) -> int:
     if "priority" not in words:
         return 0
     at = words.index("priority") + 1
-    base = _PRIORITIES[words[at]] if words[at] in _PRIORITIES else int(words[at])
+    base = PRIORITIES[words[at]] if words[at] in PRIORITIES else int(words[at])
     if words[at + 1 : at + 2] in (["+"], ["-"]):
         base += int(words[at + 1] + words[at + 2])
     return base
@@ -345,13 +383,17 @@ def _members(words: list[str]) -> list[tuple[tuple[str, ...], Element]]:
     found: list[tuple[tuple[str, ...], Element]] = []
     inside = words[1:-1] if words and words[0] == "{" else words
     for member in _split(inside):
+        comment = ""
+        if "timeout" in member or "expires" in member:
+            raise errors.NotSimulated("nft time-out of one element")
         if "comment" in member:
             at = member.index("comment")
+            comment = member[at + 1].strip('"')
             member = member[:at] + member[at + 2 :]
         colon = member.index(":") if ":" in member else len(member)
         key = tuple(nft_expressions.value(each) for each in member[:colon] if each != ".")
         result, said = nft_expressions.verdict(member[colon + 1], member[-1]) if colon < len(member) else (None, "")
-        found.append((key, Element(result, said)))
+        found.append((key, Element(result, said, comment)))
     return found
 
 
@@ -363,53 +405,6 @@ def _split(words: list[str]) -> list[list[str]]:
         else:
             parts[-1].append(word)
     return [part for part in parts if part]
-
-
-def _set_lines(of: NftSet) -> list[str]:
-    lines = [f"\t{of.kind} {of.name} {{", f"\t\ttype {of.type}"]
-    if of.size:
-        lines.append(f"\t\tsize {of.size}")
-    if of.flags:
-        lines.append(f"\t\tflags {of.flags}")
-    if of.timeout:
-        lines.append(f"\t\ttimeout {_shown(of.timeout)}")
-    if of.comment:
-        lines.append(f'\t\tcomment "{of.comment}"')
-    if of.elements:
-        shown = [" . ".join(key) + (f" : {each.said}" if each.said else "") for key, each in of.elements.items()]
-        lines.append("\t\telements = { " + ",\n\t\t\t     ".join(shown) + " }")
-    return [*lines, "\t}"]
-
-
-def _shown(seconds: float) -> str:
-    words, left = "", int(seconds)
-    for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
-        if left >= size:
-            words += f"{left // size}{unit}"
-            left %= size
-    return words
-
-
-def _chain_lines(of: NftChain) -> list[str]:
-    lines = [f"\tchain {of.name} {{"]
-    if of.comment:
-        lines.append(f'\t\tcomment "{of.comment}"')
-    if of.hook:
-        lines.append(f"\t\ttype {of.type} hook {of.hook} priority {_priority_name(of)}; policy {of.policy};")
-    return [*lines, *(f"\t\t{rule}" for rule in of.rules), "\t}"]
-
-
-def _priority_name(chain: NftChain) -> str:
-    """By the nearest name within ten (nftables/src/rule.c: prio2str).  dstnat is a name at prerouting only, srcnat at
-    postrouting and input."""
-    for name, number in _PRIORITIES.items():
-        away = chain.priority - number
-        if abs(away) <= 10 and chain.hook in _NAMED_AT.get(name, (chain.hook,)):
-            return f"{name} {'+' if away > 0 else '-'} {abs(away)}" if away else name
-    return str(chain.priority)
-
-
-_NAMED_AT = {"dstnat": ("prerouting",), "srcnat": ("postrouting", "input")}
 
 
 # -- a packet's way ------------------------------------------------------------------------------------------------

@@ -73,16 +73,45 @@ def value(word: str) -> str:
 
 
 class Rule:
-    """A rule: `text` as nft lists it, and its statements."""
+    """A rule: its statements, and its text as nft lists it.  `handle` is its number in the table; a set or map written on
+    the spot is an object with a number too."""
 
     def __init__(self, table: NftTable, words: list[str]) -> None:
         parser = _Parser(table, words)
         self.statements = parser.parse()
-        self.text = " ".join(parser.said)
-        self.packets = self.bytes = 0
+        for _ in range(parser.anonymous):
+            table.next_handle()
+        self.handle = table.next_handle()
+        self._said = parser.said
+
+    @property
+    def text(self) -> str:
+        """With what its counter has counted, if it has one."""
+        return " ".join(map(str, self._said))
+
+    @property
+    def tracked(self) -> bool:
+        """Whether it asks about the packet's connection."""
+        return any(each == "ct" or str(each).startswith("ct ") for each in self._said)
 
     def __str__(self) -> str:
         return self.text
+
+
+class Counter:
+    """`counter`: how many packets and bytes came by."""
+
+    def __init__(self, packets: int = 0, octets: int = 0) -> None:
+        self.packets = packets
+        self.bytes = octets
+
+    def __str__(self) -> str:
+        return f"counter packets {self.packets} bytes {self.bytes}"
+
+    def count(self, flight: Flight, walk: Walk) -> None:
+        if walk.live:
+            self.packets += 1
+            self.bytes += flight.length
 
 
 class _Parser:
@@ -90,7 +119,8 @@ class _Parser:
         self._table = table
         self._words = words
         self._at = 0
-        self.said: list[str] = []
+        self.said: list[str | Counter] = []
+        self.anonymous = 0
 
     def _peek(self, ahead: int = 0) -> str:
         at = self._at + ahead
@@ -122,10 +152,10 @@ class _Parser:
             return []
         if word == "counter":
             self._next()
-            while self._peek() in ("packets", "bytes"):
-                self._next(), self._next()
-            self.said.append("counter")
-            return []
+            numbers = {self._next(): int(self._next()) for _ in range(2) if self._peek() in ("packets", "bytes")}
+            counter = Counter(numbers.get("packets", 0), numbers.get("bytes", 0))
+            self.said.append(counter)
+            return [Statement(counter.count, lambda _f: "counted")]
         if word == "meta" and self._peek(1) == "mark":
             self._next()
             word = "mark"
@@ -191,9 +221,12 @@ class _Parser:
         def test(flight: Flight, walk: Walk) -> int | Go | bool | None:
             return None if holds(key(flight), walk) != inverted else False
 
-        return Statement(
-            test, lambda f: f"{shown(f)}, {'' if inverted else 'not '}{'in ' if wanted[0] in '@{' else ''}{wanted}"
-        )
+        def why(flight: Flight) -> str:
+            if key(flight) == ("",) and field[0] in ("tcp", "udp", "icmpv6"):
+                return f"it is {flight.protocol}, not {field[0]}"
+            return f"{shown(flight)}, {'' if inverted else 'not '}{'in ' if wanted[0] in '@{' else ''}{wanted}"
+
+        return Statement(test, why)
 
     def _members(self) -> tuple[Callable[[tuple[str, ...], Walk], bool], str]:
         """What a key is compared with: a value, a range of addresses, a set by name, or one on the spot."""
@@ -211,6 +244,7 @@ class _Parser:
                 members.append(word)
         if all(address.is_address(each.partition("/")[0]) for each in members):
             members.sort(key=lambda each: address.prefix(each).base)  # the kernel lists ranges in order
+        self.anonymous += len(members) > 1
         tests = [_one(each) for each in members]
         text = members[0] if len(members) == 1 else "{ " + ", ".join(members) + " }"
         return (lambda key, walk: any(test(key, walk) for test in tests)), text
@@ -305,6 +339,8 @@ class _Parser:
         if self._take("label"):
             return self._label()
         what, word = self._next(), self._next()
+        while self._take(","):
+            word += f",{self._next()}"
         self.said.append(f"ct {what} {word}")
         if what == "state":
             states = frozenset(word.upper().split(","))
@@ -353,6 +389,7 @@ class _Parser:
                 words.append(self._next())
             self._take(",")
         self._next()
+        self.anonymous += 1
         pairs = ", ".join(f"{number} : {' '.join(words)}" for number, words in choices.items())
         self.said.append(f"numgen random mod {count} {kind} {{ {pairs} }}")
         return count, choices
@@ -450,10 +487,13 @@ class _Parser:
         named = self._table.set(name.removeprefix("@"))
         if not self._take("{") or self._peek(1) not in ("saddr", "daddr"):
             raise errors.NotSimulated(f"nft expression 'update {name}'")
-        field = _FIELDS[self._next(), self._next()]
+        words = (self._next(), self._next())
+        field = _FIELDS[words]
         while self._next() not in ("}", ""):
             pass
-        self.said.append(f"update {name} {{ ip saddr }}")
+        # A set that rules add to is bounded, and nft lists the bound.
+        named.size = named.size or 65535
+        self.said.append(f"update {name} {{ {' '.join(words)} }}")
 
         def update(flight: Flight, walk: Walk) -> None:
             if walk.live:

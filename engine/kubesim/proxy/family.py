@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from kubesim.proxy import iptables, legacy
+from kubesim.proxy import iptables, legacy, nftables
 from kubesim.proxy.kernel import Iptables
 from kubesim.proxy.settings import Settings
 from kubesim.proxy.state import Changes, State
 from kubesim.world import World
+
+if TYPE_CHECKING:
+    from kubesim.net.nft import Ruleset
 
 # proxyutil.FullSyncPeriod: however rarely things change, all is written again after an hour.
 FULL_SYNC_PERIOD = 3600.0
@@ -93,6 +96,60 @@ class IptablesFamily:
 
     def rule_counts(self) -> Mapping[str, int]:
         return self._renderer.rule_counts()
+
+    def stop(self) -> None:
+        return None
+
+
+class NftablesFamily:
+    """By nftables: a table of its own, changed in transactions."""
+
+    def __init__(self, world: World, state: State, options: Settings, ruleset: Ruleset) -> None:
+        self.state = state
+        self.needs_full = True
+        self.full_syncs = 0
+        self.partial_syncs = 0
+        self._world = world
+        self._ruleset = ruleset
+        self._renderer = nftables.Renderer(options)
+        self._last_full = world.now
+
+    @property
+    def options(self) -> Settings:
+        return self._renderer.options
+
+    @options.setter
+    def options(self, options: Settings) -> None:
+        self._renderer.options = options
+
+    def sync(self) -> Changes:
+        now = self._world.now
+        full = self.needs_full or now - self._last_full > FULL_SYNC_PERIOD
+        changes = self.state.checkout()
+        self.needs_full = True
+        if full:
+            table = self._ruleset.tables.get(("ip6" if self.options.ipv6 else "ip", "kube-proxy"))
+            there = (list(table.chains), list(table.sets)) if table is not None else ((), ())
+            text = self._renderer.install(self.state, *there)
+        else:
+            text = self._renderer.partial(self.state, changes.services, now)
+        self._ruleset.apply(text)
+        self.needs_full = False
+        if full:
+            self._last_full = now
+            self.full_syncs += 1
+        else:
+            self.partial_syncs += 1
+        return changes
+
+    def set_canaries(self) -> None:
+        """It has none: nobody flushes another's table by accident."""
+
+    def canary_lives(self) -> bool:
+        return True
+
+    def rule_counts(self) -> Mapping[str, int]:
+        return {}
 
     def stop(self) -> None:
         return None

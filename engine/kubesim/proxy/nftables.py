@@ -46,12 +46,12 @@ BASE_CHAINS = {
 }
 REJECT_CHAIN = "reject-chain"
 SHARED_CHAINS = (
-    "cluster-ips-check",
-    "firewall-check",
-    "masquerading",
     "nodeport-endpoints-check",
     "service-endpoints-check",
+    "firewall-check",
     "services",
+    "masquerading",
+    "cluster-ips-check",
 )
 JUMPS = (
     ("filter-input", "ct state new jump nodeport-endpoints-check"),
@@ -67,9 +67,9 @@ JUMPS = (
     ("filter-output", "ct state new jump cluster-ips-check"),
 )
 MAPS = {
-    "firewall-ips": "destinations that are subject to LoadBalancerSourceRanges",
-    "no-endpoint-nodeports": "vmap to drop or reject packets to service nodeports with no endpoints",
     "no-endpoint-services": "vmap to drop or reject packets to services with no endpoints",
+    "no-endpoint-nodeports": "vmap to drop or reject packets to service nodeports with no endpoints",
+    "firewall-ips": "destinations that are subject to LoadBalancerSourceRanges",
     "service-ips": "ClusterIP, ExternalIP and LoadBalancer IP traffic",
     "service-nodeports": "NodePort traffic",
 }
@@ -112,10 +112,7 @@ class Renderer:
 
     def full(self, state: State) -> str:
         """The commands that make the whole table where none is, in an order that `nft -f` takes."""
-        self._fragments.clear()
-        self._ports.clear()
-        self._users.clear()
-        self._stale.clear()
+        self._forget()
         for name in sorted({port.service for port in state.services}):
             self._replace(name, state)
         fragments = [self._fragments[name] for name in sorted(self._fragments)]
@@ -136,6 +133,37 @@ class Renderer:
         lines += [self._element("add", key, elements[key]) for key in sorted(elements)]
         return "\n".join(lines) + "\n"
 
+    def install(self, state: State, chains: Iterable[str] = (), sets: Iterable[str] = ()) -> str:
+        """The transaction of a full sync, in the order in which kube-proxy makes things: whatever of the table is there is
+        kept or emptied and filled anew.  `chains` and `sets` are the names that the kernel has now; those that nobody
+        wants go (clients that a set remembers stay)."""
+        self._forget()
+        for service in sorted({port.service for port in state.services}):
+            self._replace(service, state)
+        fragments = [self._fragments[port] for service in sorted(self._ports) for port in self._ports[service]]
+        own = {name: rules for each in fragments for name, rules in each.chains.items()}
+        properties = {name: what for each in fragments for name, what in each.sets.items()}
+        elements = {key: value for each in fragments for key, value in each.elements.items()}
+        elements.update(dict.fromkeys(self._node_port_ips(), ""))
+        shared = {**self._sets(), **self._maps()}
+        lines = [self._add("table", "", '{ comment "rules for kube-proxy" ; }')]
+        for name, what in shared.items():
+            kind = "map" if name in MAPS else "set"
+            lines += [self._add(kind, name, what), self._command("flush", kind, name)]
+        for name, what in self._chains().items():
+            lines += [self._add("chain", name, what), self._command("flush", "chain", name)]
+        lines += [self._add("rule", chain, rule) for chain, rule in self._rules()]
+        lines += [self._add("set", name, what) for name, what in properties.items()]
+        for chain in own:
+            lines += [self._add("chain", chain), self._command("flush", "chain", chain)]
+        lines += [self._add("rule", chain, rule) for chain, rules in own.items() for rule in rules]
+        lines += [self._element("add", key, elements[key]) for key in elements]
+        stale = [chain for chain in chains if chain not in own and chain not in self._chains()]
+        lines += [self._command("flush", "chain", chain) for chain in stale]
+        lines += [self._command("delete", "chain", chain) for chain in stale]
+        lines += [self._command("delete", "set", name) for name in sets if name not in shared and name not in properties]
+        return "\n".join(lines) + "\n"
+
     def partial(self, state: State, changed: Iterable[ServiceName], now: float) -> str:
         """The transaction for the Services that changed, "" when it has nothing to do.  `now` in seconds: chains that
         became stale over a second ago are deleted."""
@@ -148,6 +176,12 @@ class Renderer:
             after = [self._fragments[port] for port in self._ports.get(name, ())]
             lines += self._transition(before, after, shown, now)
         return "\n".join(lines) + "\n" if lines else ""
+
+    def _forget(self) -> None:
+        self._fragments.clear()
+        self._ports.clear()
+        self._users.clear()
+        self._stale.clear()
 
     def _replace(self, name: ServiceName, state: State) -> None:
         for port in self._ports.pop(name, ()):
@@ -210,8 +244,8 @@ class Renderer:
         ip = self._type
         hairpin = f"{ip} . {ip} . inet_proto . inet_service"
         sets = {
-            "cluster-ips": f'{{ type {ip} ; comment "Active ClusterIPs" ; }}',
             "hairpin-connections": f'{{ type {hairpin} ; comment "service hairpin connections" ; }}',
+            "cluster-ips": f'{{ type {ip} ; comment "Active ClusterIPs" ; }}',
         }
         if not self.options.node_port_addresses.match_all:
             sets["nodeport-ips"] = f'{{ type {ip} ; comment "IPs that accept NodePort traffic" ; }}'
@@ -226,8 +260,8 @@ class Renderer:
 
     def _chains(self) -> dict[str, str]:
         chains = {name: f"{{ type {what} ; }}" for name, what in BASE_CHAINS.items()}
-        chains[REJECT_CHAIN] = '{ comment "helper for @no-endpoint-services / @no-endpoint-nodeports" ; }'
-        return {**chains, **dict.fromkeys(SHARED_CHAINS, "")}
+        helper = '{ comment "helper for @no-endpoint-services / @no-endpoint-nodeports" ; }'
+        return {**chains, **dict.fromkeys(SHARED_CHAINS, ""), REJECT_CHAIN: helper}
 
     def _node_port_ips(self) -> list[Key]:
         chosen = self.options.node_port_addresses
@@ -300,21 +334,9 @@ class Renderer:
                 out.elements["service-nodeports", port] = f": goto {external_chain}"
             if not external:
                 out.elements["no-endpoint-nodeports", port] = refuse
-        if service.load_balancer_ips and service.source_ranges:
-            for address in service.load_balancer_ips:
-                out.elements["firewall-ips", to(address)] = f": goto {firewall_chain}"
-            out.chains[firewall_chain] = [self._firewall(service)]
-        if reach.anywhere and service.externally_accessible:
-            policy = local_chain if service.external_local else cluster_chain
-            out.chains[external_chain] = self._external(service, cluster_chain) + ([f"goto {policy}"] if external else [])
-
         affinity = {each: chain_base(*parts, f"__{each.address.replace(':', '.')}/{each.port}") for each in reach.all}
         if not service.affinity_seconds:
             affinity = {}
-        if reach.cluster:
-            out.chains[cluster_chain] = self._balance(service, reach.cluster, affinity)
-        if reach.local:
-            out.chains[local_chain] = self._balance(service, reach.local, affinity)
         for endpoint, each in affinity.items():
             properties = f"type {self._type} ; flags dynamic,timeout ; timeout {service.affinity_seconds}s ;"
             out.sets[f"affinity-{each}"] = f"{{ {properties} }}"
@@ -322,6 +344,17 @@ class Renderer:
                 f"update @affinity-{each} {{ {self._ip} saddr }}",
                 f"meta l4proto {service.protocol} dnat to {endpoint}",
             ]
+        if reach.cluster:
+            out.chains[cluster_chain] = self._balance(service, reach.cluster, affinity)
+        if reach.local:
+            out.chains[local_chain] = self._balance(service, reach.local, affinity)
+        if reach.anywhere and service.externally_accessible:
+            policy = local_chain if service.external_local else cluster_chain
+            out.chains[external_chain] = self._external(service, cluster_chain) + ([f"goto {policy}"] if external else [])
+        if service.load_balancer_ips and service.source_ranges:
+            for address in service.load_balancer_ips:
+                out.elements["firewall-ips", to(address)] = f": goto {firewall_chain}"
+            out.chains[firewall_chain] = [self._firewall(service)]
         for endpoint in reach.all:
             if endpoint.local:
                 own = endpoint.address

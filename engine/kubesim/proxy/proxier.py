@@ -23,10 +23,10 @@ from typing import Any
 from kubesim.client import Client, Object, Subscription
 from kubesim.errors import LearnerError, NotSimulated
 from kubesim.machine import Machine
-from kubesim.proxy import addresses, health, kernel, settings, topology
+from kubesim.proxy import addresses, cleanup, health, kernel, settings, topology
 from kubesim.proxy.addresses import NodePortAddresses
 from kubesim.proxy.config import Config
-from kubesim.proxy.family import FULL_SYNC_PERIOD, Family, IptablesFamily
+from kubesim.proxy.family import FULL_SYNC_PERIOD, Family, IptablesFamily, NftablesFamily
 from kubesim.proxy.kernel import Iptables
 from kubesim.proxy.messages import Messages
 from kubesim.proxy.model import PortName, ServiceName
@@ -134,10 +134,12 @@ class KubeProxy:
                 " (blank means the best-available proxy (currently iptables))"
             )
         self.mode = mode or "iptables"
-        if self.mode not in ("iptables", "userspace"):
+        if self.mode == "ipvs":
             raise NotSimulated(
                 f"a node whose kube-proxy runs in {self.mode} mode", "`kubesim rules --mode` shows the rules that it would write."
             )
+        if self.minor >= 29:
+            cleanup.others(self.machine.net, self.mode)
 
     def _node_ips(self, node: Object | None) -> dict[str, str]:
         """The node's internal address of each family, as its status lists them."""
@@ -153,8 +155,13 @@ class KubeProxy:
     def _add_family(self, family: addresses.Family, node_ip: str) -> None:
         config, host = self.config, self.machine.net
         ipv6 = family == "IPv6"
-        node_ports = NodePortAddresses(family, config.node_port_addresses)
-        localhost = not ipv6 and config.localhost_node_ports and node_ports.contains_ipv4_loopback()
+        by_nft = self.mode == "nftables"
+        chosen = config.node_port_addresses
+        if by_nft and not chosen and node_ip:
+            # This mode takes NodePorts on the node's primary address, where nothing else is said (KEP-3866).
+            chosen = (f"{node_ip}/{128 if ipv6 else 32}",)
+        node_ports = NodePortAddresses(family, chosen)
+        localhost = not (ipv6 or by_nft) and config.localhost_node_ports and node_ports.contains_ipv4_loopback()
         if localhost:
             self.messages.route_localnet(family)
             host.sysctls["net.ipv4.conf.all.route_localnet"] = 1
@@ -174,12 +181,15 @@ class KubeProxy:
             conntrack_tcp_liberal=config.conntrack_tcp_liberal,
             counters=counters,
             topology_labels=self._labels,
+            service_cidrs=self._service_cidrs(family) if by_nft else (),
         )
         tables = Iptables(host.netfilter6 if ipv6 else host.netfilter)
         state = State(family, self.node_name)
         each: Family
         if self.mode == "userspace":
             each = UserspaceFamily(self.world, host, state, options, tables)
+        elif by_nft:
+            each = NftablesFamily(self.world, state, options, host.nft)
         else:
             each = IptablesFamily(self.world, state, options, tables, self.minor, config.sync_period)
         self.families.append(each)
@@ -192,6 +202,11 @@ class KubeProxy:
                 retry=config.sync_period,
             )
         )
+
+    def _service_cidrs(self, family: addresses.Family) -> tuple[str, ...]:
+        """The ServiceCIDRs of a family: an address of theirs that no Service has is nobody's."""
+        found = [cidr for each in self.client.list("servicecidrs.networking.k8s.io") for cidr in each["spec"]["cidrs"]]
+        return tuple(map(str, addresses.ranges_of_family(family, found)))
 
     def _own_addresses(self, ipv6: bool) -> tuple[str, ...]:
         return ("::1" if ipv6 else "127.0.0.1", *self.machine.net.addresses(ipv6=ipv6))
