@@ -304,7 +304,8 @@ class _Handler:
         if errors:
             raise messages.invalid(kind, "meta.k8s.io", "", errors)
         call.dry_run = bool(request.params("dryRun"))
-        call.validation = validation or ("Warn" if self.server.settings.minor >= 25 else "Ignore")
+        # ServerSideFieldValidation is on from 1.25; before, unknown fields are passed over whatever the client asks for.
+        call.validation = (validation or "Warn") if self.server.settings.minor >= 25 else "Ignore"
 
     # -- answering ------------------------------------------------------------------------------------------
 

@@ -46,6 +46,8 @@ _SCALARS: dict[str, Object] = {
     "float64": {"type": "number", "format": "double"},
     "any": {"type": "object"},
 }
+# The minor releases of 1.x from which on these are there: without the first kubectl looks for unknown fields itself.
+_SINCE = {"fieldValidation": 23}
 # Query parameters by what an operation does; names and types are the API's.
 _PARAMETERS: dict[str, tuple[tuple[str, str], ...]] = {
     "list": (
@@ -154,7 +156,7 @@ def document(server: ApiServer, name: str) -> Object:
     """OpenAPI 3.0 of one group version."""
     parts = name.split("/")
     group, version = ("", parts[-1]) if parts[0] == "api" else (parts[1], parts[-1]) if len(parts) == 3 else ("", "")
-    builder = _Builder("#/components/schemas/")
+    builder = _Builder("#/components/schemas/", server.settings.minor)
     # What is no group version's document describes one path: that of its own name.
     paths: Object = {} if server.served.has(group, version) else {f"/{name}/": {"get": {"responses": {"200": _OK}}}}
     for resource in server.served.resources(group, version):
@@ -172,7 +174,7 @@ def document(server: ApiServer, name: str) -> Object:
 
 def swagger(server: ApiServer) -> Object:
     """OpenAPI 2.0 of everything."""
-    builder = _Builder("#/definitions/")
+    builder = _Builder("#/definitions/", server.settings.minor)
     paths: Object = {}
     for group, versions in server.served.groups().items():
         for version in versions:
@@ -197,8 +199,9 @@ def definition_name(type_name: str) -> str:
 class _Builder:
     """Collects the definitions that are referred to, and all that those refer to."""
 
-    def __init__(self, prefix: str) -> None:
+    def __init__(self, prefix: str, minor: int) -> None:
         self._prefix = prefix
+        self.minor = minor
         self._three = prefix.startswith("#/components")
         self._found: Object = {}
         self._kinds: dict[str, list[Object]] = {}
@@ -265,7 +268,7 @@ class _Builder:
         out |= self._value(field.kind)
         if field.default is not None:
             out["default"] = field.default
-        if "$ref" in out and len(out) > 1:
+        if self._three and "$ref" in out and len(out) > 1:
             out = {**{key: value for key, value in out.items() if key != "$ref"}, "allOf": [{"$ref": out["$ref"]}]}
         if field.list_keys:
             out["x-kubernetes-list-map-keys"] = list(field.list_keys)
@@ -386,7 +389,11 @@ class _Operations:
             "tags": [tag],
             "description": _described(action, kind, sub),
             "operationId": identity,
-            "parameters": [self._parameter(name, what, "query") for name, what in _PARAMETERS[action]],
+            "parameters": [
+                self._parameter(name, what, "query")
+                for name, what in _PARAMETERS[action]
+                if self._builder.minor >= _SINCE.get(name, 0)
+            ],
             "responses": self._responses(reference),
             "x-kubernetes-action": action,
             "x-kubernetes-group-version-kind": {"group": group, "kind": kind, "version": version},
