@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from kubesim import managed
 from kubesim.files import FileSystem
+from kubesim.informer import Informers
 from kubesim.machine import Machine
 from kubesim.node.config import KubeletConfig
 from kubesim.presets import manifests
@@ -19,6 +20,8 @@ from kubesim.programs import authority
 
 if TYPE_CHECKING:
     from kubesim.cluster import Cluster
+    from kubesim.net.host import Host
+    from kubesim.net.link import Segment
 
 KUBECONFIG = """\
 apiVersion: v1
@@ -54,6 +57,8 @@ def lay_out(cluster: Cluster) -> Machine:
     resolver = internet.build(network, outside)
     if preset.control_plane:
         managed.lay_out(cluster, lan, outside)
+    if preset.cloud:
+        _start_cloud(cluster, lan, outside)
     for spec in preset.nodes:
         host = network.host(spec.name, "node")
         lan.attach(host, spec.interface)
@@ -62,6 +67,19 @@ def lay_out(cluster: Cluster) -> Machine:
         host.sysctls["net.ipv4.ip_forward"] = 1
         cluster.nodes[spec.name] = _node(cluster, spec, resolver)
     return _outside(cluster, resolver)
+
+
+def _start_cloud(cluster: Cluster, lan: Segment, router: Host) -> None:
+    """The cloud's load balancers, and the loop that gives Services one."""
+    from kubesim.loadbalancer import balancer, clouds, controller
+
+    preset, world = cluster.preset, cluster.world
+    cloud = clouds.find(preset.cloud)
+    machine = balancer.Balancer(cluster.network, lan, router, preset.lan, cloud)
+    client = cluster.api.client(controller.ServiceController.name)
+    loop = controller.ServiceController(world, client, Informers(client), preset.minor, machine, cloud)
+    loop.start()
+    cluster.controllers.append(loop)
 
 
 def _hosts(preset: Preset) -> str:

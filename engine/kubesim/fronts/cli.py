@@ -45,7 +45,7 @@ def list_presets() -> None:
     """The kinds of cluster there are."""
     for name in presets.names():
         preset = presets.load(name)
-        click.echo(f"{name:10} {preset.version:9} {preset.title}")
+        click.echo(f"{name:10} {preset.version:17} {preset.title}")
 
 
 @main.command()
@@ -166,6 +166,22 @@ def rules(file: Any, node: str, mode: str, cluster_cidr: str, node_ip: str, as_j
             "kubesim rules needs -f OBJECTS.yaml and --node NAME", "Or --json, and a case on standard input."
         )
     click.echo(case.rules_for(manifest(file), node, mode, cluster_cidr, node_ip), nl=False)
+
+
+class PassThrough(click.Command):
+    """Leaves its arguments, flags and "--" as they are."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        ctx.params["args"] = args
+        return []
+
+
+@main.command(name="kubectl", cls=PassThrough)
+def kubectl(args: list[str]) -> None:
+    """kubectl in Python, for any cluster: `kubesim kubectl get pods`."""
+    from kubesim.fronts import kubectl as front
+
+    sys.exit(front.run(args))
 
 
 def manifest(file: Any) -> list[dict[str, Any]]:

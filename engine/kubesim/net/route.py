@@ -1,7 +1,10 @@
 """Routing tables: longest prefix wins, then the lowest metric (Linux, net/ipv4/fib_trie.c).
 
-Left out, and said: policy routing (`ip rule`), multipath, and reverse-path filtering (rp_filter), which drops packets
-whose way back would leave by another interface.
+A route may have several next hops: a flow's addresses and ports choose one of them, the same for all its packets
+(net.ipv4.fib_multipath_hash_policy = 1).
+
+Left out, and said: policy routing (`ip rule`), and reverse-path filtering (rp_filter), which drops packets whose way back
+would leave by another interface.
 """
 
 from __future__ import annotations
@@ -15,9 +18,10 @@ from kubesim.net import address
 class Route:
     """One route.
 
-    `destination` is "default" or a prefix; `via` the next hop ("" for on-link); `source` the address that a local sender
-    takes (prefsrc); `scope` "global", "link" or "host"; `kind` "unicast", "local", "broadcast", "blackhole",
-    "unreachable" or "prohibit"; `protocol` who made it ("kernel", "boot", "static", "bird", "dhcp" ...).
+    `destination` is "default" or a prefix; `via` the next hop ("" for on-link), `nexthops` several instead; `source` the
+    address that a local sender takes (prefsrc); `scope` "global", "link" or "host"; `kind` "unicast", "local",
+    "broadcast", "blackhole", "unreachable" or "prohibit"; `protocol` who made it ("kernel", "boot", "static", "bird",
+    "dhcp" ...).
     """
 
     destination: str
@@ -29,6 +33,11 @@ class Route:
     metric: int = 0
     protocol: str = "boot"
     onlink: bool = False
+    nexthops: tuple[str, ...] = ()
+
+    def towards(self, via: str) -> Route:
+        """The same by way of one of its next hops."""
+        return replace(self, via=via, nexthops=())
 
     def __str__(self) -> str:
         """As `ip route` prints it (iproute2, ip/iproute.c: print_route)."""
@@ -36,7 +45,7 @@ class Route:
         words.append(self.destination.removesuffix("/32" if ":" not in self.destination else "/128"))
         if self.via:
             words += ["via", self.via]
-        if self.device:
+        if self.device and not self.nexthops:
             words += ["dev", self.device]
         if self.protocol != "boot":
             words += ["proto", self.protocol]
@@ -48,7 +57,8 @@ class Route:
             words += ["metric", str(self.metric)]
         if self.onlink:
             words.append("onlink")
-        return " ".join(words)
+        hops = [f"\n\tnexthop via {each} dev {self.device} weight 1" for each in self.nexthops]
+        return " ".join(words) + " ".join(hops)
 
 
 def _parse(destination: str, ipv6: bool) -> address.Prefix:
@@ -84,6 +94,7 @@ class Routes:
         metric: int = 0,
         protocol: str = "boot",
         onlink: bool = False,
+        nexthops: tuple[str, ...] = (),
     ) -> Route:
         """`ip route add`; the same destination, metric and kind again is `ip route replace`."""
         prefix = _parse(destination, ":" in via)
@@ -103,6 +114,7 @@ class Routes:
             metric=metric,
             protocol=protocol,
             onlink=onlink,
+            nexthops=nexthops,
         )
         routes = self._main[prefix.bits].setdefault(prefix.length, {}).setdefault(prefix.base, [])
         routes[:] = [each for each in routes if each.metric != metric]

@@ -28,6 +28,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from kubesim import ids
 from kubesim.net import address, link, trace
 from kubesim.net.packet import Flight, Packet
 from kubesim.net.trace import Kind, Verdict
@@ -322,6 +323,8 @@ class Walk:
             self.end(Verdict.TTL_EXCEEDED, f"its time to live was used up at {host.name}")
             self.icmp_error(flight, "time-exceeded")
             return None
+        if route.nexthops:
+            route = self._one_of(route, flight)
         if self.steps is not None:
             self._note_route(host, flight, route)
         flight.ttl -= 1
@@ -331,6 +334,16 @@ class Walk:
             if not hook(flight, self):
                 return None
         return self._leave(host, flight, route)
+
+    def _one_of(self, route: Route, flight: Flight) -> Route:
+        """The next hop of a flow (net/ipv4/route.c: fib_multipath_hash): what its ports will be is open to a dry walk."""
+        count = len(route.nexthops)
+        if self.live:
+            flow = f"{flight.protocol} {flight.src} {flight.sport} {flight.dst} {flight.dport}"
+            return route.towards(route.nexthops[ids.fnv32a(flow.encode()) % count])
+        chosen = self.chance.choose([1 / count] * count)
+        self.note(Kind.ROUTE, f"one of {count} next hops", "", "", route, True, None, None, 1 / count)
+        return route.towards(route.nexthops[chosen])
 
     def _through_bridge(self, host: Host, bridge: Interface, flight: Flight, to: Interface) -> Interface | None:
         # br_netfilter: what one port of the bridge says to another passes FORWARD and POSTROUTING as if routed.

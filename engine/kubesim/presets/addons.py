@@ -14,7 +14,7 @@ from kubesim.presets.preset import Preset
 Object = dict[str, Any]
 
 # Image tags by Kubernetes minor version, as kubeadm's constants of that release name them.
-COREDNS = {16: "1.6.2", 20: "1.7.0", 21: "v1.8.0", 22: "v1.8.4", 24: "v1.8.6", 28: "v1.10.1", 36: "v1.13.1"}
+COREDNS = {16: "1.6.2", 18: "1.6.7", 20: "1.7.0", 21: "v1.8.0", 22: "v1.8.4", 24: "v1.8.6", 28: "v1.10.1", 36: "v1.13.1"}
 CALICO = {16: "v3.10.2", 22: "v3.20.0", 36: "v3.31.0"}
 
 

@@ -351,8 +351,6 @@ def load_balancer_status(obj: Object) -> list[FieldError]:
         at = f"status.loadBalancer.ingress[{index}]"
         if each_.get("ip"):
             errors += each(f"{at}.ip", each_["ip"], names.ip(each_["ip"]))
-            if each_.get("ipMode") is None:
-                errors.append(required(f"{at}.ipMode", "must be specified when `ip` is set"))
         elif each_.get("ipMode") is not None:
             errors.append(forbidden(f"{at}.ipMode", "may not be specified when `ip` is not set"))
         if each_.get("ipMode") not in (None, "VIP", "Proxy"):
