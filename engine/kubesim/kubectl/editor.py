@@ -24,7 +24,7 @@ def command(env: dict[str, str], path: str) -> list[str]:
 
 async def edit(of: session.Session, text: str, name: str) -> str:
     """What the text became.  The file is left behind only where the editor failed."""
-    path = f"/tmp/kubectl-edit-{name}.yaml"
+    path = f"{of.io.temporary}/kubectl-edit-{name}.yaml"
     argv = command(of.io.env, path)
     said = " ".join(argv[:-1])
     if of.io.execute is None:

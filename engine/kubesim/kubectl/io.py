@@ -42,6 +42,25 @@ class Unreachable(Exception):
     """Raised by a transport that cannot connect for another reason; the message says why, as Go's net would."""
 
 
+class InUse(Exception):
+    """Raised by `listen`: the port cannot be had; the message says why, as Go's net would."""
+
+
+class Connection(Protocol):
+    """One that came to a port that we listen on.  What cannot be sent is lost: the other side has gone."""
+
+    async def recv(self) -> bytes: ...
+    async def send(self, data: bytes) -> None: ...
+    def close(self) -> None: ...
+
+
+class Listener(Protocol):
+    port: int
+
+    async def accept(self) -> Connection: ...
+    def close(self) -> None: ...
+
+
 class Waitable(Protocol):
     """A stream or session: it calls back when there is something to read."""
 
@@ -61,8 +80,10 @@ class IO:
     there is.  `stdin` gives the next bytes of standard input, b"" at its end; `spawn` runs a coroutine beside the command, so
     that input can go on while output comes (None: all input is read first).  `raw` makes a terminal hand on each key as it is
     pressed, and show none; or puts it back.
-    `execute` runs another program (`diff`, an editor), and gives its exit code.  `cache` keeps what discovery found between
-    commands.  `version` makes kubectl be that version ("v1.16.3"); "" is the server's.
+    `size` is the terminal's, columns and rows.  `temporary` is a folder for files of a moment.  `listen` opens a port of this
+    machine (address, port; 0 takes a free one).  `execute` runs another program (`diff`, an editor), and gives its exit code.
+    `cache` keeps what discovery found between commands.  `version` makes kubectl be that version ("v1.16.3"); "" is the
+    server's.
     """
 
     out: Callable[[bytes], None]
@@ -76,12 +97,15 @@ class IO:
     spawn: Callable[[Coroutine[Any, Any, None]], Any] | None = None
     stdin_is_terminal: bool = False
     raw: Callable[[bool], None] | None = None
+    size: Callable[[], tuple[int, int]] | None = None
     env: dict[str, str] = field(default_factory=dict)
     cwd: str = "/"
     home: str = "/root"
+    temporary: str = "/tmp"
     version: str = ""
     cache: dict[Any, Any] = field(default_factory=dict)
     execute: Callable[[list[str]], Awaitable[int]] | None = None
+    listen: Callable[[str, int], Awaitable[Listener]] | None = None
 
     def print(self, text: str = "", end: str = "\n") -> None:
         self.out((text + end).encode())

@@ -20,7 +20,7 @@ async def run(of: session.Session) -> int:
         raise fail.Failed("error: must specify one of -f and -k")
     if of.io.execute is None:
         raise fail.Failed('error: executable file not found in $PATH: "diff"')
-    live, merged = "/tmp/LIVE-1", "/tmp/MERGED-1"
+    live, merged = f"{of.io.temporary}/LIVE-1", f"{of.io.temporary}/MERGED-1"
     for folder in (live, merged):
         if not of.io.files.is_dir(folder):
             of.io.files.mkdir(folder, parents=True)
@@ -35,10 +35,11 @@ async def run(of: session.Session) -> int:
         for folder, obj in ((live, before), (merged, after)):
             text = "" if obj is None else printers.to_yaml(printers.without_managed_fields(obj))
             of.io.files.write(f"{folder}/{name}", text)
-    code = await of.io.execute(["diff", "-u", "-N", live, merged])
+    external = (of.io.env.get("KUBECTL_EXTERNAL_DIFF") or "diff -u -N").split()
+    code = await of.io.execute([*external, live, merged])
     for name in names:
         for folder in (live, merged):
-            of.io.files.write(f"{folder}/{name}", "")
+            of.io.files.remove(f"{folder}/{name}")
     return code
 
 

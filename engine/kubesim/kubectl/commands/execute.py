@@ -15,7 +15,7 @@ from kubesim.machinery import objects
 
 Object = dict[str, Any]
 
-STDIN, STDOUT, STDERR, ERROR = 0, 1, 2, 3
+STDIN, STDOUT, STDERR, ERROR, RESIZE = range(5)
 
 
 async def run(of: session.Session) -> int:
@@ -66,6 +66,9 @@ async def _connect(
     raw = of.io.raw if stdin and tty else None
     if raw is None:
         return await converse(of, response.session, stdin)
+    if of.io.size is not None:
+        columns, rows = of.io.size()
+        response.session.write(RESIZE, json.dumps({"Width": columns, "Height": rows}).encode())
     # The terminal there edits and echoes what is typed, and makes Ctrl-C of it.
     raw(True)
     try:
