@@ -29,6 +29,8 @@ FINISHED = ("Succeeded", "Failed")
 MANIFEST_DELAY = 1.0
 # A changed ConfigMap reaches a running pod's files with the next sync of the pod: syncFrequency is a minute.
 REFRESH = (30.0, 60.0)
+# What was removed from the API by force still gets a second to end.
+REMOVED = 1.0
 
 
 class Kubelet:
@@ -47,22 +49,37 @@ class Kubelet:
         # The pods by their addresses on the pod network.
         self.hosts: dict[str, pod.PodWorker] = {}
         self._informers = Informers(client)
+        self._set_up = False
         self._workers: dict[str, pod.PodWorker] = {}
         self._static: dict[str, pod.PodWorker] = {}
         self._looking = False
         self._running = False
 
     def start(self) -> None:
-        """Register the node, start what its manifests say, and listen for pods."""
+        """Register the node, start what its manifests say, and listen for pods.
+
+        Started again after a `stop`, it finds what still runs, ends what was removed meanwhile, and reports the rest.
+        """
+        if self._running:
+            return
         self._running = True
-        self.network.set_up()
+        if not self._set_up:
+            self._set_up = True
+            self.network.set_up()
+            self.machine.files.on_change.append(self._file_changed)
         self.node.start()
+        self._informers = Informers(self.client)
         self._informers.of("nodes").on_event(self._node_changed)
         self._informers.of("pods").on_event(self._pod_changed)
         for kind, resource in (("configMap", "configmaps"), ("secret", "secrets")):
             self._informers.of(resource).on_event(self._source_listener(kind))
         self._read_manifests()
-        self.machine.files.on_change.append(self._file_changed)
+        for worker in self.workers():
+            known = self.client.find("pods", objects.name(worker.pod), objects.namespace(worker.pod))
+            if not worker.static and (known is None or objects.uid(known) != objects.uid(worker.pod)):
+                worker.terminate(REMOVED)
+            else:
+                worker.changed()
 
     def stop(self) -> None:
         """The kubelet dies: what runs goes on running, and nobody reports it."""
@@ -134,8 +151,7 @@ class Kubelet:
         worker = self._workers.get(uid)
         if kind == "DELETED":
             if worker is not None:
-                # Removed from the API by force: it still gets a second to end.
-                worker.terminate(1.0)
+                worker.terminate(REMOVED)
         elif objects.deleting(found):
             if worker is None:
                 self._remove(found)
@@ -264,11 +280,11 @@ class Kubelet:
         return execution.Exec(self.world, self._machine(namespace, pod, container), command, stdin, tty)
 
     def attach(self, namespace: str, pod: str, container: str, stdin: bool, tty: bool) -> http.Session:
-        """What the container writes from now on."""
+        """What the container writes from now on, and its standard input."""
         self._machine(namespace, pod, container)
-        log = self._container(namespace, pod, container).log
-        assert log is not None
-        return execution.Attach(self.world, log)
+        found = self._container(namespace, pod, container)
+        assert found.log is not None
+        return execution.Attach(self.world, found.log, found.console, stdin)
 
     def portforward(self, namespace: str, pod: str, ports: list[int]) -> http.Session:
         """Connections to the pod's own ports."""

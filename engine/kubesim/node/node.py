@@ -12,6 +12,7 @@ from kubesim import ids
 from kubesim.client import Object
 from kubesim.errors import ApiError
 from kubesim.node import images
+from kubesim.world import Timer
 
 if TYPE_CHECKING:
     from kubesim.node.kubelet import Kubelet
@@ -42,15 +43,19 @@ class Node:
         self._config = kubelet.config
         self._transitions: dict[str, str] = {}
         self._stopped = False
+        self._timers: dict[str, Timer] = {}
 
     def start(self) -> None:
+        self._stopped = False
         self.register()
         self._renew()
-        self._world.call_later(STATUS, self._heartbeat, background=True)
+        self._timers["status"] = self._world.call_later(STATUS, self._heartbeat, background=True)
 
     def stop(self) -> None:
         """The kubelet has died: no heartbeat any more."""
         self._stopped = True
+        for each in self._timers.values():
+            each.cancel()
 
     # -- the object -----------------------------------------------------------------------------------------
 
@@ -169,13 +174,10 @@ class Node:
     # -- heartbeats -----------------------------------------------------------------------------------------
 
     def _heartbeat(self) -> None:
-        if not self._stopped:
-            self.write()
-            self._world.call_later(STATUS, self._heartbeat, background=True)
+        self.write()
+        self._timers["status"] = self._world.call_later(STATUS, self._heartbeat, background=True)
 
     def _renew(self) -> None:
-        if self._stopped:
-            return
         client, name = self._kubelet.client, self._config.node_name
         now = ids.micro_timestamp(self._world.now)
         try:
@@ -198,4 +200,4 @@ class Node:
             # The Node was deleted under it, or the namespace is not there yet: the next turn tries again.
             if error.code not in (404, 409):
                 raise
-        self._world.call_later(RENEW, self._renew, background=True)
+        self._timers["lease"] = self._world.call_later(RENEW, self._renew, background=True)
