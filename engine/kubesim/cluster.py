@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from kubesim import controllers, http, layout, presets, schema, tracing
+from kubesim import controllers, http, layout, managed, presets, schema, tracing
 from kubesim.apiserver.server import ApiServer
 from kubesim.errors import LearnerError
 from kubesim.machine import Machine
@@ -22,6 +22,7 @@ from kubesim.store.store import Store
 from kubesim.world import Stalled, World
 
 if TYPE_CHECKING:
+    from kubesim.net.host import Host
     from kubesim.net.trace import Trace
     from kubesim.shell.terminal import Result, Terminal
 
@@ -81,6 +82,25 @@ class Cluster:
             resource = schema.resource_for_kind(obj["apiVersion"], obj["kind"])
             assert resource is not None, obj["kind"]
             admin.create(resource.name, obj)
+
+    def reach(self, request: http.Request) -> http.Response:
+        """The API server as kubectl on a machine reaches it: only while it listens.  Raises `kubectl.io.Refused`, or
+        `Unreachable` when its machine is down."""
+        host, port = self._api_host(), self.preset.api_port
+        if host is not None and port not in host.stack.listeners:
+            from kubesim.kubectl import io
+
+            where = f"{self.preset.api_server}:{port}"
+            if not host.up:
+                raise io.Unreachable(f"dial tcp {where}: connect: no route to host")
+            raise io.Refused(where.removesuffix(":443"))
+        return self.api.handle(request)
+
+    def _api_host(self) -> Host | None:
+        """Where the API server runs; None where it is there without a machine (the preset `bare`)."""
+        if self.preset.control_plane:
+            return self.network.hosts[managed.NAME]
+        return next((self.nodes[each.name].net for each in self.preset.nodes if each.control_plane), None)
 
     # -- time -----------------------------------------------------------------------------------------------
 

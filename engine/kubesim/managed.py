@@ -48,6 +48,7 @@ def lay_out(cluster: Cluster, lan: Segment, router: Host) -> Machine:
             "kube-apiserver",
             f"--advertise-address={preset.control_plane}",
             f"--secure-port={preset.api_port}",
+            f"--service-node-port-range={preset.node_port_range}",
         ],
         log=lambda _line: None,
         pod={},

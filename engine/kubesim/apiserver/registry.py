@@ -43,6 +43,13 @@ class Registry:
         self.settings = settings
         self._strategies = strategies.Strategies(self)
 
+    def reconfigure(self, settings: Settings) -> None:
+        """The server was started again with other flags."""
+        self.settings = settings
+        services = schema.resource_for_kind("v1", "Service")
+        assert services is not None
+        self.strategy(services).ranges_changed()
+
     def strategy(self, resource: Resource) -> Any:
         return self._strategies.of(resource)
 

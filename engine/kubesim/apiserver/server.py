@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Protocol
 
 from kubesim import http
@@ -83,6 +84,13 @@ class ApiServer:
     @property
     def version(self) -> str:
         return self.settings.version
+
+    def reconfigure(self, *, node_port_range: str) -> None:
+        """It was started again with other flags.  What is stored stays, in the range or not (upstream's repair loop only
+        complains of it)."""
+        if node_port_range != self.settings.node_port_range:
+            self.settings = replace(self.settings, node_port_range=node_port_range)
+            self.registry.reconfigure(self.settings)
 
     def client(self, user: http.User | str = "kubernetes-admin") -> local.LocalClient:
         """The API in the name of a user; a bare name is a member of system:authenticated."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 from kubesim.presets.addons import by_version
 from kubesim.presets.preset import NodeSpec, Preset
 
+# kube-apiserver's default.
+NODE_PORTS = "30000-32767"
 ETCD = {16: "3.3.15-0", 21: "3.4.13-0", 22: "3.5.0-0", 24: "3.5.3-0", 28: "3.5.9-0", 36: "3.6.6-0"}
 
 POD = """\
@@ -59,6 +61,8 @@ def _pod(preset: Preset, node: NodeSpec, component: str) -> str:
         "domain": preset.cluster_domain,
         "api_port": preset.api_port,
     }
+    if component == "kube-apiserver" and preset.node_port_range != NODE_PORTS:
+        flags = (*flags, f"--service-node-port-range={preset.node_port_range}")
     command = "\n".join(f"    - {each.format(**values)}" for each in (component, *flags))
     tag = by_version(ETCD, preset) if component == "etcd" else preset.version
     annotations = ""

@@ -7,9 +7,12 @@ into chunks, and refuses what cannot be had over this connection.
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import AsyncIterator, Callable
 from urllib.parse import parse_qsl, urlsplit
 
+from kubesim.errors import LearnerError
 from kubesim.http import Request, Response, Stream, User
 from kubesim.programs import authority, disks, http, klog, tls, tokens
 from kubesim.programs.image import Image, Process
@@ -42,6 +45,18 @@ def _resolving(future: Future[None]) -> Callable[[], None]:
     return lambda: future.resolve(None)
 
 
+def port_range(text: str) -> str:
+    """A value of --service-node-port-range as "LOW-HIGH": "32000", "30000-32767" or "30000+100" (apimachinery,
+    pkg/util/net/port_range.go)."""
+    match = re.fullmatch(r"(\d+)(?:([-+])(\d+))?", text.strip())
+    low = int(match[1]) if match else 0
+    high = low if not match or not match[2] else int(match[3]) + (low if match[2] == "+" else 0)
+    if not match or not 0 <= low <= high <= 65535:
+        why = f"invalid argument {json.dumps(text)} for \"--service-node-port-range\" flag: unable to parse port range"
+        raise LearnerError(f"Error: {why}: {text}")
+    return f"{low}-{high}"
+
+
 class ApiServerProgram:
     """One running kube-apiserver."""
 
@@ -53,6 +68,9 @@ class ApiServerProgram:
         process, net = self.process, self.process.machine.net
         port = int(klog.flag(process.args, "secure-port", "6443"))
         address = klog.flag(process.args, "bind-address", "0.0.0.0")
+        process.cluster.api.reconfigure(
+            node_port_range=port_range(klog.flag(process.args, "service-node-port-range", "30000-32767"))
+        )
         service = process.cluster.preset.api_address
         domain = process.cluster.preset.cluster_domain
         names = [f"DNS:kubernetes{suffix}" for suffix in ("", ".default", ".default.svc", f".default.svc.{domain}")]

@@ -55,6 +55,12 @@ class Service(base.Strategy):
         self._addresses_taken: list[str] = []
         self._ports_taken: list[int] = []
 
+    def ranges_changed(self) -> None:
+        """Node ports are drawn from another range from now on; those that are given out stay given out."""
+        taken = self.ports.taken
+        self.ports = allocators.Ports(self.registry.world, self.registry.settings.ports)
+        self.ports.taken = taken
+
     def check_name(self, name: str) -> list[str]:
         """From 1.34 on a Service's name may begin with a digit (KEP-5311)."""
         return names.dns1123_label(name) if self.minor >= 34 else names.dns1035_label(name)
