@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from collections.abc import Callable
 from typing import IO
 
 from kubesim.cluster import Cluster
+from kubesim.fronts import keyboard as keys
 from kubesim.fronts import pacing
 from kubesim.shell.terminal import Terminal
+from kubesim.world import Cancelled
 
 WELCOME = """\
 A cluster of {count} in this process: {title} ({version}).
@@ -21,13 +22,19 @@ Time passes as on your wall; nothing leaves this machine. `exit` or Ctrl-D ends 
 
 
 def script(cluster: Cluster, text: str, out: IO[str], err: IO[str]) -> int:
-    """Run a script on the first node in virtual time, show its output, and give its exit code."""
-    result = cluster.shell(text)
-    out.write(result.stdout)
-    err.write(result.stderr)
-    out.flush()
-    err.flush()
-    return result.exit_code
+    """Run a script on the first node in virtual time, show what it says as it says it, and give its exit code."""
+    return cluster.shell(text, out=writer(out), err=writer(err)).exit_code
+
+
+def writer(stream: IO[str]) -> Callable[[str], None]:
+    """Writes to a stream at once, so that output and errors stand in the order in which they came."""
+
+    def write(text: str) -> None:
+        # What is not text (a file of bytes) is shown as a real terminal would: as it can.
+        stream.write(text.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
+        stream.flush()
+
+    return write
 
 
 def json_lines(cluster: Cluster, lines: IO[str], out: IO[str]) -> None:
@@ -64,12 +71,15 @@ def interactive(cluster: Cluster) -> int:
             hostname=terminal.machine.hostname,
         )
     )
+    keyboard = keys.Keyboard()
     code = 0
+    typed = ""
     while True:
         try:
-            line = input(terminal.prompt())
+            line, typed = _line(terminal.prompt(), typed)
             while not terminal.complete(line):
-                line += "\n" + input("> ")
+                more, typed = _line("> ", typed)
+                line += "\n" + more
         except EOFError:
             print("exit")
             return code
@@ -79,7 +89,32 @@ def interactive(cluster: Cluster) -> int:
         pacer.catch_up()
         if line.strip() in ("exit", "logout"):
             return code
-        code = paced(cluster, terminal, line, pacer)
+        code = paced(cluster, terminal, line, pacer, keyboard)
+        assert terminal.tty is not None
+        typed += terminal.tty.taken()
+
+
+def _line(prompt: str, typed: str) -> tuple[str, str]:
+    """The next line, and what was typed after it: from what was typed while a command ran, then from the keyboard."""
+    line, ended, rest = typed.partition("\n")
+    if ended:
+        sys.stdout.write(f"{prompt}{line}\n")
+        return line, rest
+    return (_edited(prompt, line) if line else input(prompt)), ""
+
+
+def _edited(prompt: str, text: str) -> str:
+    """A line that has its beginning already, where Python has readline to change it."""
+    try:
+        import readline
+    except ImportError:
+        sys.stdout.write(prompt + text)
+        return text + input()
+    readline.set_startup_hook(lambda: readline.insert_text(text))
+    try:
+        return input(prompt)
+    finally:
+        readline.set_startup_hook()
 
 
 def _line_editing(terminal: Terminal) -> None:
@@ -100,27 +135,34 @@ def _line_editing(terminal: Terminal) -> None:
     readline.parse_and_bind("bind ^I rl_complete" if libedit else "tab: complete")
 
 
-def paced(cluster: Cluster, terminal: Terminal, line: str, pacer: pacing.Pacer) -> int:
+def paced(cluster: Cluster, terminal: Terminal, line: str, pacer: pacing.Pacer, keyboard: keys.Keyboard) -> int:
     """Run one command while the wall clock drives the world: `sleep 3` takes three seconds, `get -w` shows what comes as it
-    comes, Ctrl-C ends it."""
+    comes, what is typed is the command's standard input, Ctrl-C ends it."""
 
-    def show(stream: IO[str]) -> Callable[[str], None]:
-        def write(text: str) -> None:
-            stream.write(text)
-            stream.flush()
+    def screen(stream: IO[str]) -> Callable[[str], None]:
+        # A terminal further in has ended its lines for a screen already; the real one does it again.
+        write = writer(stream)
+        return lambda text: write(text.replace("\r\n", "\n"))
 
-        return write
-
-    world = cluster.world
-    task = world.spawn(terminal.run(line, out=show(sys.stdout), err=show(sys.stderr)), "terminal")
+    world, tty = cluster.world, terminal.tty
+    assert tty is not None
+    task = world.spawn(terminal.run(line, out=screen(sys.stdout), err=screen(sys.stderr)), "terminal")
     try:
-        while True:
+        with keyboard.keys(), tty.foreground(task.cancel):
             pacer.catch_up()
-            if task.done:
-                return task.result().exit_code
-            time.sleep(pacing.TICK)
+            while not task.done:
+                typed = keyboard.wait(pacing.TICK)
+                if typed:
+                    tty.type(typed)
+                elif keyboard.gone:
+                    tty.hang_up()
+                pacer.catch_up()
+        return task.result().exit_code
+    except Cancelled:
+        sys.stdout.write("\n")
     except KeyboardInterrupt:
+        # It did not even look up at the first Ctrl-C.
         task.cancel()
         world.drain()
         sys.stdout.write("\n")
-        return 130
+    return 130

@@ -16,6 +16,7 @@ from kubesim.files import FileSystem
 from kubesim.machine import Machine
 from kubesim.machinery import durations, objects
 from kubesim.node import env, images, logs, probes
+from kubesim.node.console import Console
 from kubesim.node.status import CREATING, ContainerState
 from kubesim.programs import entry
 from kubesim.programs.image import Image, Process
@@ -62,6 +63,7 @@ class Container:
         self.machine: Machine | None = None
         self.log: logs.Log | None = None
         self.previous: logs.Log | None = None
+        self.console: Console | None = None
         self._task: Task[int] | None = None
         self._exited: Future[int] = self.world.future()
         self._kill_code: int | None = None
@@ -186,8 +188,13 @@ class Container:
         )
         self.previous, self.log = self.log, logs.Log(self.world)
         self.machine = machine
+        self.console = None
+        if self.spec.get("stdin"):
+            tty, once = bool(self.spec.get("tty")), bool(self.spec.get("stdinOnce"))
+            self.console = Console(self.world, self.log, tty, once)
         process = Process(
             machine=machine,
+            console=self.console,
             args=image.argv(self.spec, variables),
             log=self.log.write,
             pod=self.pod.pod,
@@ -273,6 +280,8 @@ class Container:
             self.log.write(str(error))
             code = 1
         self._stop_probes()
+        if self.console is not None:
+            self.console.end()
         self.log.end()
         self.machine = None
         terminated: Object = {

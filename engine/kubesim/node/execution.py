@@ -5,6 +5,7 @@ Sources: `staging/src/k8s.io/apimachinery/pkg/util/remotecommand`, `pkg/kubelet/
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections import deque
 from collections.abc import Callable
@@ -12,9 +13,11 @@ from typing import Any
 
 from kubesim.machine import Machine
 from kubesim.net import errors
+from kubesim.node.console import Console
 from kubesim.node.logs import Log
 from kubesim.shell import streams, terminal
-from kubesim.world import Task, World
+from kubesim.shell.tty import Tty
+from kubesim.world import Cancelled, Task, World
 
 STDIN, STDOUT, STDERR, ERROR, RESIZE = range(5)
 
@@ -84,39 +87,63 @@ class Exec(Channels):
 
     def __init__(self, world: World, machine: Machine, command: list[str], stdin: bool, tty: bool) -> None:
         super().__init__(world)
-        self._stdin = streams.Pipe(world)
+        self._stdin: Tty | streams.Pipe = Tty(world, self._screen) if tty else streams.Pipe(world)
+        self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
         if not stdin:
-            self._stdin.end()
-        self._tty = tty
+            self.close_channel(STDIN)
         self._task: Task[None] = world.spawn(self._run(machine, command), f"exec {machine.name}: {command[:1]}")
 
     async def _run(self, machine: Machine, command: list[str]) -> None:
+        running = self._world.spawn(self._execute(machine, command), f"exec {machine.name}: {command[:1]}")
         try:
-            result = await terminal.execute(
-                machine,
-                command,
-                self._stdin,
-                out=lambda text: self.put(STDOUT, self._bytes(text)),
-                # A terminal has one screen.
-                err=lambda text: self.put(STDOUT if self._tty else STDERR, self._bytes(text)),
-            )
+            if isinstance(self._stdin, Tty):
+                with self._stdin.foreground(running.cancel):
+                    result = await running
+            else:
+                result = await running
             # What was written went out already: a text in the result is the runtime's refusal to start.
             if result.stderr:
                 self.put(ERROR, failed(result.stderr))
             else:
                 self.put(ERROR, exited(result.exit_code) if result.exit_code else succeeded())
+        except Cancelled:
+            if not running.done:
+                running.cancel()
+                raise
+            # Ctrl-C: 128 + SIGINT.
+            self.put(ERROR, exited(130))
         finally:
             self.end()
 
-    def _bytes(self, text: str) -> bytes:
-        return streams.encode(text.replace("\n", "\r\n") if self._tty else text)
+    async def _execute(self, machine: Machine, command: list[str]) -> terminal.Result:
+        if isinstance(self._stdin, Tty):
+            # A terminal has one screen.
+            return await terminal.execute(machine, command, self._stdin, out=self._screen, err=self._screen)
+        return await terminal.execute(
+            machine,
+            command,
+            self._stdin,
+            out=lambda text: self.put(STDOUT, streams.encode(text)),
+            err=lambda text: self.put(STDERR, streams.encode(text)),
+        )
+
+    def _screen(self, text: str) -> None:
+        self.put(STDOUT, streams.encode(text.replace("\n", "\r\n")))
 
     def write(self, channel: int, data: bytes) -> None:
-        if channel == STDIN:
-            self._stdin.write(streams.decode(data.replace(b"\r", b"\n") if self._tty else data))
+        if channel != STDIN:
+            return
+        if isinstance(self._stdin, Tty):
+            self._stdin.type(self._decoder.decode(data))
+        else:
+            self._stdin.write(streams.decode(data))
 
     def close_channel(self, channel: int) -> None:
-        if channel == STDIN:
+        if channel != STDIN:
+            return
+        if isinstance(self._stdin, Tty):
+            self._stdin.hang_up()
+        else:
             self._stdin.end()
 
     def close(self) -> None:
@@ -124,17 +151,26 @@ class Exec(Channels):
 
 
 class Attach(Channels):
-    """What a container writes from now on; its end when it ends."""
+    """What a container writes from now on, and what it reads if it has a console; its end when it ends."""
 
-    def __init__(self, world: World, log: Log) -> None:
+    def __init__(self, world: World, log: Log, console: Console | None, stdin: bool) -> None:
         super().__init__(world)
         self._log = log
         self._read = log.written
+        self._console = console
+        self._stdin = stdin and console is not None
+        if console is not None:
+            console.attach(self._show)
         self._follow()
 
+    def _show(self, text: str) -> None:
+        tty = self._console is not None and isinstance(self._console.stdin, Tty)
+        self.put(STDOUT, streams.encode(text.replace("\n", "\r\n") if tty else text))
+
     def _follow(self) -> None:
-        self.put(STDOUT, self._log.read(self._read))
-        self._read = self._log.written
+        if self._console is None:
+            self.put(STDOUT, self._log.read(self._read))
+            self._read = self._log.written
         if self._log.ended:
             self.put(ERROR, succeeded())
             self.end()
@@ -142,12 +178,18 @@ class Attach(Channels):
             self._log.on_change(self._follow)
 
     def write(self, channel: int, data: bytes) -> None:
-        """Nothing here reads what is typed at a container's first process."""
+        if self._stdin and self._console is not None and channel == STDIN:
+            self._console.type(data)
 
     def close_channel(self, channel: int) -> None:
-        return None
+        if self._stdin and self._console is not None and channel == STDIN:
+            self._console.no_more_input()
 
     def close(self) -> None:
+        if self._console is not None:
+            self._console.detach(self._show)
+        # Who goes without a word has ended the input as well.
+        self.close_channel(STDIN)
         self.end()
 
 

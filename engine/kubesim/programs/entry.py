@@ -107,7 +107,7 @@ class Lines:
 
 
 async def _tool(process: Process) -> int:
-    from kubesim.shell import context, processes
+    from kubesim.shell import context, processes, streams
 
     machine, (name, *args) = process.machine, process.args
     try:
@@ -118,9 +118,22 @@ async def _tool(process: Process) -> int:
         raise CannotStart(f'exec: "{name}": executable file not found in $PATH') from None
     except (processes.NotExecutable, IsADirectoryError):
         raise CannotStart(f'exec: "{name}": permission denied') from None
-    out = Lines(process.log)
-    ctx = context.Context(machine=machine, name=name, args=args, env=machine.env, cwd=machine.cwd, out=out, err=out, background=True)
+    lines = Lines(process.log)
+    console = process.console
+    ctx = context.Context(
+        machine=machine,
+        name=name,
+        args=args,
+        env=machine.env,
+        cwd=machine.cwd,
+        stdin=console.stdin if console is not None else streams.Null(),
+        out=console or lines,
+        err=console or lines,
+        # Whoever gives it input waits for what it does with it.
+        background=console is None,
+    )
+    ctx.terminal = ctx.tty is not None
     try:
         return await processes.run(ctx)
     finally:
-        out.end()
+        lines.end()

@@ -11,6 +11,7 @@ from kubesim.machine import Machine
 
 if TYPE_CHECKING:
     from kubesim.cluster import Cluster
+    from kubesim.node.console import Console
     from kubesim.world import World
 
 
@@ -21,8 +22,8 @@ class Process:
     `args` is the whole command line (`Image.argv`).  `log` takes one line for `kubectl logs`.  `api` is a client in
     the name of the pod's service account, for programs that are part of the cluster.  `spec` is the container's spec,
     `pod` the Pod as it was when the container started.  `node` is the machine of the node that it runs on (kube-proxy writes
-    rules there).  `cluster` is for the control plane's own programs (kube-apiserver serves its API); no other program may
-    look at it.
+    rules there).  `console` is what it reads and writes where its spec has `stdin`.  `cluster` is for the control plane's own
+    programs (kube-apiserver serves its API); no other program may look at it.
     """
 
     machine: Machine
@@ -33,6 +34,7 @@ class Process:
     node: Machine
     api: Client
     cluster: Cluster
+    console: Console | None = None
 
     @property
     def world(self) -> World:

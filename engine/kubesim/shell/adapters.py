@@ -9,6 +9,7 @@ from kubesim.files import Directory, File, FileSystem, Link
 from kubesim.shell import kept
 from kubesim.shell.context import Context
 from kubesim.shell.streams import Input, Pipe, decode, encode
+from kubesim.shell.tty import Tty
 
 
 class Files:
@@ -142,7 +143,8 @@ class _Arguments(kept.CommandContext):
     """The kept bash gives a command its whole stdin as a string, beforehand.
 
     Ours is read only when it is asked for, so that `while read x; do date; done < file` leaves the file to `read`.  From a
-    pipe that is still being written, the command is started over once all has come: until then it has done nothing.
+    keyboard, or a pipe that is still being written, the command is started over once all has come: until then it has done
+    nothing.
     """
 
     source: Input
@@ -151,7 +153,7 @@ class _Arguments(kept.CommandContext):
     @property
     def stdin(self) -> str:
         if self.taken is None:
-            if isinstance(self.source, Pipe):
+            if isinstance(self.source, Pipe | Tty):
                 raise _Wanted
             self.taken = _at_once(self.source)
         return self.taken

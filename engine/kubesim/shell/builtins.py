@@ -11,6 +11,7 @@ from kubesim.shell.context import Usage, options
 from kubesim.shell.context import words as names_of
 from kubesim.shell.kept import BUILTINS, errors
 from kubesim.shell.streams import Null, decode
+from kubesim.shell.tty import Tty
 from kubesim.world import TimedOut
 
 if TYPE_CHECKING:
@@ -151,21 +152,31 @@ async def kind(shell: Shell, words: list[str]) -> int:
 
 
 async def read(shell: Shell, words: list[str]) -> int:
-    """read [-r] [-a ARRAY] [-d DELIM] [-n N] [-p PROMPT] [-s] [-t SECONDS] [-u FD] [NAME ...]"""
+    """read [-rs] [-a ARRAY] [-d DELIM] [-n N] [-p PROMPT] [-s] [-t SECONDS] [-u FD] [NAME ...]"""
     found, names = options(words[1:], flags="rse", values="adnNptui", name="read")
     stream = shell.fds.get(int(found["u"][0]) if "u" in found else 0) or Null()
+    tty = stream if isinstance(stream, Tty) else None
+    count = int((found.get("n") or found["N"])[0]) if {"n", "N"} & set(found) else 0
+    if tty is not None and "p" in found:
+        tty.write(found["p"][0])
     try:
+        typed = _characters(tty, count) if tty is not None and count else stream.readline()
+        if tty is not None:
+            tty.echo = "s" not in found
         seconds = float(found["t"][0]) if "t" in found else None
-        line = await shell.machine.world.wait_for(stream.readline(), seconds) if seconds else await stream.readline()
+        line = await shell.machine.world.wait_for(typed, seconds) if seconds else await typed
     except TimedOut:
         return 142
+    finally:
+        if tty is not None:
+            tty.echo = True
     ended = not line.endswith("\n")
     raw = "r" in found
     while not raw and line.endswith("\\\n"):
         line = line[:-2] + await stream.readline()
     line = line.rstrip("\n") if line.endswith("\n") else line
-    if "n" in found or "N" in found:
-        line = line[: int((found.get("n") or found["N"])[0])]
+    if count:
+        line = line[:count]
     env = shell.state.env
     separators = env.get("IFS", " \t\n")
     if "a" in found:
@@ -179,6 +190,24 @@ async def read(shell: Shell, words: list[str]) -> int:
         for index, name in enumerate(names or ["REPLY"]):
             env[name] = fields[index] if index < len(fields) else ""
     return 1 if ended and not line else int(ended)
+
+
+async def _characters(tty: Tty, count: int) -> str:
+    """So many keys, without Enter; as a line."""
+    text = ""
+    tty.canonical = False
+    try:
+        while len(text) < count and "\n" not in text:
+            more = await tty.read_some()
+            if not more:
+                return text
+            text += more.replace("\r", "\n")
+    finally:
+        tty.canonical = True
+    tty.unread(text[count:])
+    if tty.echo:
+        tty.write(text[:count])
+    return text[:count].partition("\n")[0] + "\n"
 
 
 def _unescape(text: str, raw: bool) -> str:

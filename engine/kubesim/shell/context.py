@@ -11,6 +11,7 @@ from kubesim.errors import NotSimulated
 from kubesim.files import ERRORS, FileSystem
 from kubesim.machine import Machine
 from kubesim.shell.streams import Input, Null, Output
+from kubesim.shell.tty import Tty
 from kubesim.world import World
 
 if TYPE_CHECKING:
@@ -56,6 +57,11 @@ class Context:
     @property
     def world(self) -> World:
         return self.machine.world
+
+    @property
+    def tty(self) -> Tty | None:
+        """The terminal that stdin is, if it is one."""
+        return self.stdin if isinstance(self.stdin, Tty) else None
 
     @property
     def files(self) -> FileSystem:

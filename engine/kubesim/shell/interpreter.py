@@ -49,12 +49,15 @@ class Shell:
         user: str = "",
         interactive: bool = False,
         background: bool = False,
+        screen: Output | None = None,
     ) -> None:
         self.machine = machine
         self.interactive = interactive
         self.background = background
         self.user = user or machine.user
         self.session = session
+        # What this shell writes to here is a terminal's screen.
+        self.screen: Output = screen or session.screen
         self.name = name
         self.fds: dict[int, Any] = dict(fds)
         self.traps: dict[str, str] = {}
@@ -98,7 +101,7 @@ class Shell:
         """A subshell: the same but for what it changes."""
         child = object.__new__(Shell)
         child.machine, child.session, child.name, child.user = self.machine, self.session, self.name, self.user
-        child.interactive, child.background = self.interactive, self.background
+        child.interactive, child.background, child.screen = self.interactive, self.background, self.screen
         child.fds = dict(self.fds)
         child.traps = {}
         old = self.state
@@ -160,9 +163,9 @@ class Shell:
             status = await self.source(script)
         except errors.ExitError as error:
             status = self._exited(error)
-        return await self._trapped(status)
+        return await self.trapped(status)
 
-    async def _trapped(self, status: int) -> int:
+    async def trapped(self, status: int) -> int:
         """The EXIT trap, if one was set; it may change the status."""
         action = self.traps.pop("EXIT", "")
         if action:
@@ -235,6 +238,13 @@ class Shell:
     async def _substitute_text(self, script: str, env: Any = None, cwd: str | None = None) -> Any:
         return await self._substitute(syntax.parse(script))
 
+    def interrupted(self) -> None:
+        """Ctrl-C ended what it ran: forget how deep inside of it the shell was."""
+        state = self.state
+        state.loop_depth = state.call_depth = state.source_depth = 0
+        state.in_condition = False
+        self._status(130)
+
     # -- lists and pipelines --------------------------------------------------------------------------------
 
     async def statement(self, node: Any) -> int:
@@ -266,9 +276,9 @@ class Shell:
         """This (forked) shell's life as a process: one statement or command; at its end its ends of pipes are closed."""
         try:
             status = await (self.statement(node) if node.type == "Statement" else self.command(node))
-            return await self._trapped(status)
+            return await self.trapped(status)
         except (errors.ExitError, errors.ErrexitError) as error:
-            return await self._trapped(self._exited(error))
+            return await self.trapped(self._exited(error))
         except (errors.NounsetError, errors.BadSubstitutionError, errors.ArithmeticError) as error:
             self.fds[2].write(error.stderr or f"{self.prefix}{error}\n")
             return 1
@@ -518,7 +528,7 @@ class Shell:
             shell=self,
             user=self.user,
             background=self.background,
-            terminal=self.fds.get(1) is self.session.screen,
+            terminal=self.fds.get(1) is self.screen,
         )
 
     async def execute(self, words: Sequence[str], assigned: Mapping[str, str] | None = None) -> int:

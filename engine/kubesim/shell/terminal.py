@@ -13,6 +13,7 @@ from kubesim.shell import completion, processes
 from kubesim.shell.context import Context
 from kubesim.shell.session import Session
 from kubesim.shell.streams import BrokenPipe, Callback, Capture, Input, Null, Output, Text, decode, encode
+from kubesim.shell.tty import Tty
 from kubesim.world import Cancelled
 
 if TYPE_CHECKING:
@@ -40,11 +41,13 @@ class Result:
 
 
 class Terminal:
-    """A shell on a machine.  `interactive`: a person looks on (meters and colours are as on a terminal)."""
+    """A shell on a machine.  `interactive`: a person looks on (meters and colours are as on a terminal) and types: what runs
+    reads from `tty`, which the front feeds.  Elsewhere standard input is at its end."""
 
     def __init__(self, machine: Machine, interactive: bool = False) -> None:
         self.machine = machine
         self.session = Session(interactive=interactive)
+        self.tty = Tty(machine.world, self.session.screen.write) if interactive else None
         self._shell: Shell | None = None
 
     @property
@@ -77,7 +80,8 @@ class Terminal:
         shell = self.shell
         self.session.screen.attach(Callback(out) if out else captured)
         self.session.errors.attach(Callback(err) if err else complaints)
-        shell.fds[0] = Text(stdin if isinstance(stdin, str) else decode(stdin)) if stdin else Null()
+        given = Text(stdin if isinstance(stdin, str) else decode(stdin)) if stdin else None
+        shell.fds[0] = given or self.tty or Null()
         if env:
             shell.state.env.update(env)
             for name in env:
@@ -92,9 +96,7 @@ class Terminal:
         except BrokenPipe:
             status = 141
         except Cancelled:
-            shell.state.loop_depth = shell.state.call_depth = shell.state.source_depth = 0
-            shell.state.in_condition = False
-            shell._status(130)
+            shell.interrupted()
             raise
         finally:
             self.session.screen.attach(None)
@@ -173,6 +175,9 @@ async def execute(
         return cannot_start(machine, name, "is a directory", 126)
     env = {"PATH": ":".join(processes.DIRECTORIES), "HOSTNAME": machine.hostname, "HOME": machine.home, **machine.env}
     source: Input = (Text(decode(stdin)) if stdin else Null()) if isinstance(stdin, bytes) else stdin
+    terminal = isinstance(source, Tty)
+    if terminal:
+        env.setdefault("TERM", "xterm")
     ctx = Context(
         machine=machine,
         name=name,
@@ -182,6 +187,7 @@ async def execute(
         stdin=source,
         out=output,
         err=problems,
+        terminal=terminal,
     )
     status = await processes.start(ctx, path)
     return Result(captured.text, complaints.text, status)

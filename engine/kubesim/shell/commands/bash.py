@@ -42,7 +42,9 @@ async def run(ctx: Context) -> int:
             return 127 if isinstance(error, FileNotFoundError) else 126
     elif args:
         called = args.pop(0)
-    session = ctx.shell.session if ctx.shell is not None else Session()
+    # At a terminal it is a session of its own, with its own history and jobs.
+    tty = ctx.tty if script is None else None
+    session = ctx.shell.session if ctx.shell is not None and tty is None else Session(interactive=tty is not None)
     shell = interpreter.Shell(
         ctx.machine,
         session,
@@ -52,7 +54,9 @@ async def run(ctx: Context) -> int:
         name=name,
         args=args,
         user=ctx.user,
+        interactive=tty is not None,
         background=ctx.background,
+        screen=ctx.out if ctx.terminal else None,
     )
     shell.state.env["0"] = called
     shell.aliases.clear()
@@ -60,11 +64,15 @@ async def run(ctx: Context) -> int:
         await shell.source(" ".join(flags))
     if script is not None:
         return await shell.run(script)
+    if tty is not None:
+        from kubesim.shell import interactive
+
+        return await interactive.run(shell, tty)
     return await _from_stdin(ctx, shell)
 
 
 async def _from_stdin(ctx: Context, shell) -> int:  # type: ignore[no-untyped-def]
-    """Commands as they come, line by line, each run when it is whole (an interactive `exec -it`, or `sh < script`)."""
+    """Commands as they come, line by line, each run when it is whole (`exec -i`, or `sh < script`)."""
     from kubesim.shell import syntax
     from kubesim.shell.kept import errors
 

@@ -37,13 +37,17 @@ def _connect(machine: Machine, target: config.Target) -> io.Transport:
 async def run(ctx: Context) -> int:
     from kubesim.kubectl import io, main
 
-    machine = ctx.machine
+    machine, tty = ctx.machine, ctx.tty
 
     async def stdin() -> bytes:
         return encode(await ctx.stdin.read_some())
 
     async def execute(argv: list[str]) -> int:
         return await ctx.call(argv)
+
+    def raw(on: bool) -> None:
+        assert tty is not None
+        tty.canonical = not on
 
     into = io.IO(
         out=lambda data: ctx.out.write(decode(data)),
@@ -54,8 +58,9 @@ async def run(ctx: Context) -> int:
         transport=machine.api,
         connect=(lambda target: _connect(machine, target)) if machine.api is not None else None,
         stdin=stdin,
-        # Nothing was given to it, and a person could look on: as far as kubectl asks, that is a terminal.
-        stdin_is_terminal=ctx.shell is not None and isinstance(ctx.stdin, Null),
+        # Where nothing was given to it, a person could look on: as far as kubectl asks, that is a terminal too.
+        stdin_is_terminal=tty is not None or (ctx.shell is not None and isinstance(ctx.stdin, Null)),
+        raw=raw if tty is not None else None,
         spawn=lambda coro: ctx.world.spawn(coro, "kubectl"),
         env=dict(ctx.env),
         cwd=ctx.cwd,

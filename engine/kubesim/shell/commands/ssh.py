@@ -24,6 +24,9 @@ async def run(ctx: Context) -> int:
             raise Usage(f"ssh: Could not resolve hostname {name}: {error}\n", 255) from None
         raise Usage(f"ssh: connect to host {address} port 22: Connection refused\n", 255) from None
     argv = ["bash", "-c", " ".join(rest[1:])] if len(rest) > 1 else ["bash"]
-    return await ctx.call(
+    status = await ctx.call(
         argv, machine=machine, env=environment(machine), cwd=machine.home, shell=None, user=machine.user
     )
+    if len(rest) == 1 and ctx.tty is not None:
+        ctx.complain(f"Connection to {name} closed.")
+    return status
