@@ -153,6 +153,7 @@ class Registry:
         if errors:
             raise messages.invalid(resource.kind, resource.group, metadata.get("name", ""), errors)
         strategy.warnings(call, obj, None)
+        strategy.canonicalize(obj)
         if exists:
             raise storage.Conflict
         if managed is not None:
@@ -234,6 +235,7 @@ class Registry:
         if errors:
             raise messages.invalid(resource.kind, resource.group, call.name, errors)
         strategy.warnings(call, new, old)
+        strategy.canonicalize(new)
         new["metadata"] = metadata = {field: metadata[field] for field in METADATA if field in metadata}
         if self._same(new, old) and not managedfields.changed(managed, before.get("managedFields")):
             strategy.abandon()

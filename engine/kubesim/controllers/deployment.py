@@ -9,11 +9,11 @@ from collections.abc import Callable
 
 from kubesim import ids
 from kubesim.client import Object
-from kubesim.controllers import claims, gohash, pods
+from kubesim.controllers import claims, pods
 from kubesim.controllers import deploymentutil as util
 from kubesim.controllers.controller import Controller, owner_uids
 from kubesim.errors import ApiError
-from kubesim.machinery import objects
+from kubesim.machinery import gohash, objects
 
 DEPLOYMENTS = "deployments.apps"
 SETS = "replicasets.apps"

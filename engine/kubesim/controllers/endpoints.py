@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from kubesim.client import Object
-from kubesim.controllers import gohash, pods, serviceendpoints
+from kubesim.controllers import pods, serviceendpoints
 from kubesim.controllers.controller import Controller
-from kubesim.machinery import objects
+from kubesim.machinery import endpointsubsets, objects
 
 # maxCapacity: beyond so many addresses an Endpoints object is cut off and says so.
 CAPACITY = 1000
@@ -56,44 +56,12 @@ def subsets(service: Object, chosen: Iterable[Object]) -> list[Object]:
             number = serviceendpoints.find_port(pod, port)
             if number is not None:
                 found.append((address, ready, _port(port, number)))
-    return repack(found)
+    return endpointsubsets.repack(found)
 
 
 def _port(port: Object, number: int) -> Object:
     made = serviceendpoints.endpoint_port(port, number)
     return made if made["name"] else {key: value for key, value in made.items() if key != "name"}
-
-
-def repack(found: Iterable[tuple[Object, bool, Object | None]]) -> list[Object]:
-    """Subsets out of (address, ready, port): ports that the very same addresses offer stand together (RepackSubsets)."""
-    by_port: dict[tuple[object, ...], tuple[Object | None, dict[tuple[str, str], tuple[Object, bool]]]] = {}
-    for address, ready, port in found:
-        port_key = () if port is None else tuple(sorted(port.items()))
-        offered = by_port.setdefault(port_key, (port, {}))[1]
-        key = (address["ip"], (address.get("targetRef") or {}).get("uid", ""))
-        known = offered.get(key)
-        # Not ready trumps ready.
-        if known is None or known[1]:
-            offered[key] = (address, ready)
-    by_addresses: dict[tuple[object, ...], tuple[list[Object], list[tuple[Object, bool]]]] = {}
-    for port, offered in by_port.values():
-        together = tuple((key, offered[key][1]) for key in sorted(offered))
-        ports, _ = by_addresses.setdefault(together, ([], [offered[key] for key in sorted(offered)]))
-        if port is not None:
-            ports.append(port)
-    made = []
-    for ports, addresses in by_addresses.values():
-        subset: Object = {}
-        ready_ones = [address for address, ready in addresses if ready]
-        others = [address for address, ready in addresses if not ready]
-        if ready_ones:
-            subset["addresses"] = ready_ones
-        if others:
-            subset["notReadyAddresses"] = others
-        if ports:
-            subset["ports"] = sorted(ports, key=gohash.port_hash)
-        made.append(subset)
-    return sorted(made, key=gohash.subset_hash)
 
 
 def truncate(full: list[Object], capacity: int = CAPACITY) -> tuple[list[Object], bool]:

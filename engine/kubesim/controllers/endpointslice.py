@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from kubesim.client import Object
-from kubesim.controllers import gohash, pods, serviceendpoints
+from kubesim.controllers import pods, serviceendpoints
 from kubesim.controllers.controller import Controller
-from kubesim.machinery import objects
+from kubesim.machinery import gohash, objects
 
 # --max-endpoints-per-slice's default.
 PER_SLICE = 100

@@ -6,9 +6,9 @@ Source: `pkg/controller/endpointslicemirroring`.
 from __future__ import annotations
 
 from kubesim.client import Object
-from kubesim.controllers import endpointslice, gohash, serviceendpoints
+from kubesim.controllers import endpointslice, serviceendpoints
 from kubesim.controllers.controller import Controller
-from kubesim.machinery import objects
+from kubesim.machinery import gohash, objects
 
 MANAGER = "endpointslicemirroring-controller.k8s.io"
 SKIP = "endpointslice.kubernetes.io/skip-mirror"

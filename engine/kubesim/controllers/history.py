@@ -6,9 +6,8 @@ Source: `pkg/controller/history/controller_history.go`.
 from __future__ import annotations
 
 from kubesim.client import Client, Object
-from kubesim.controllers import gohash
 from kubesim.informer import Informer
-from kubesim.machinery import objects
+from kubesim.machinery import gohash, objects
 
 RESOURCE = "controllerrevisions.apps"
 # On pods, and on a DaemonSet's revisions; a StatefulSet's revisions have the other one.

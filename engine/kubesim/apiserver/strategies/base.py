@@ -59,6 +59,9 @@ class Strategy:
     def validate(self, call: Call, obj: Object) -> list[FieldError]:
         return []
 
+    def canonicalize(self, obj: Object) -> None:
+        """Bring a valid object to its one form before it is stored."""
+
     def created(self, call: Call, obj: Object) -> None:
         """It is stored."""
 

@@ -8,7 +8,7 @@ from kubesim.apiserver.call import Call
 from kubesim.apiserver.fielderrors import FieldError
 from kubesim.apiserver.strategies import base
 from kubesim.apiserver.validation import networking, others
-from kubesim.machinery import names
+from kubesim.machinery import endpointsubsets, names
 
 Object = dict[str, Any]
 
@@ -46,6 +46,10 @@ class Endpoints(base.Strategy):
 
     def validate(self, call: Call, obj: Object) -> list[FieldError]:
         return networking.endpoints(obj)
+
+    def canonicalize(self, obj: Object) -> None:
+        if obj.get("subsets"):
+            obj["subsets"] = endpointsubsets.canonical(obj["subsets"])
 
 
 class EndpointSlice(base.Strategy):
