@@ -1,0 +1,344 @@
+"""Traefik 3's Kubernetes Ingress provider: from objects to its dynamic configuration.
+
+Endpoints come from EndpointSlices, so that requests go to pods directly and kube-proxy has no part in it; a Service that says
+`traefik.ingress.kubernetes.io/service.nativelb` is reached by its ClusterIP instead, and one that says `nodeportlb`
+by its node port.
+
+Sources: traefik `pkg/provider/kubernetes/ingress/kubernetes.go`, `pkg/provider/provider.go: Normalize`.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from kubesim.ingress import rules
+from kubesim.ingress.annotations import AnnotationError, Settings
+from kubesim.ingress.configuration import LOWEST, Configuration, Origin, Router, Server, Service
+
+Object = dict[str, Any]
+Key = tuple[str, str]
+
+CLASS_ANNOTATION = "kubernetes.io/ingress.class"
+DEFAULT_CLASS = "traefik"
+CONTROLLER = "traefik.io/ingress-controller"
+DEFAULT_BACKEND = "default-backend"
+SERVICE_NAME = "kubernetes.io/service-name"
+MATCHERS = ("Path", "PathPrefix", "PathRegexp")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """The provider's flags, --providers.kubernetesingress.*, with their defaults."""
+
+    ingress_class: str = ""
+    allow_empty_services: bool = False
+    allow_external_name_services: bool = False
+    native_lb_by_default: bool = False
+    strict_prefix_matching: bool = False
+    disable_ingress_class_lookup: bool = False
+    disable_cluster_scope_resources: bool = False
+    default_rule_syntax: str = "v3"
+
+
+@dataclass(slots=True, kw_only=True)
+class Objects:
+    """What the provider sees of the cluster."""
+
+    ingresses: Iterable[Object] = ()
+    classes: Iterable[Object] = ()
+    services: Mapping[Key, Object] = field(default_factory=dict)
+    slices: Callable[[str, str], Iterable[Object]] = lambda _namespace, _service: ()
+    secrets: Mapping[Key, Object] = field(default_factory=dict)
+    nodes: Iterable[Object] = ()
+
+
+class _Refused(Exception):
+    """A backend or a path that cannot be used; the message is logged."""
+
+
+def configuration(objects: Objects, options: Options | None = None) -> Configuration:
+    """All that the Ingresses come to.  What cannot be used is left out and told in `problems`."""
+    return _Provider(objects, options or Options()).load()
+
+
+def normalize(text: str) -> str:
+    """Letters and digits, with one "-" for whatever stands between them."""
+    return "-".join(re.findall(r"[^\W_]+", text))
+
+
+def port_text(backend: Object) -> str:
+    """The port of an Ingress backend, as names of services have it."""
+    port = (backend.get("service") or {}).get("port") or {}
+    return port.get("name") or str(port.get("number", 0))
+
+
+def path_rule(matcher: str, path: str, strict: bool) -> str:
+    """The rule for a path; a strict prefix ends at a slash, as the Ingress specification wants it."""
+    if strict and matcher == "PathPrefix" and path != "/":
+        path = path.rstrip("/")
+        return f"(Path({rules.quote(path)}) || PathPrefix({rules.quote(path + '/')}))"
+    return f"{matcher}({rules.quote(path)})"
+
+
+class _Provider:
+    def __init__(self, objects: Objects, options: Options) -> None:
+        self._objects = objects
+        self._options = options
+        self._found = Configuration()
+        self._certificates: dict[str, tuple[str, str]] = {}
+
+    def load(self) -> Configuration:
+        classes = self._classes()
+        for ingress in self._objects.ingresses:
+            if self._wanted(ingress, classes):
+                self._ingress(ingress)
+        self._found.certificates = [self._certificates[name] for name in sorted(self._certificates)]
+        return self._found
+
+    def _problem(self, ingress: Object, words: str) -> None:
+        metadata = ingress["metadata"]
+        self._found.problems.append(
+            f"{words} ingress={metadata.get('name', '')} namespace={metadata.get('namespace', '')}"
+        )
+
+    # -- which ----------------------------------------------------------------------------------------------
+
+    def _classes(self) -> set[str]:
+        options = self._options
+        if options.disable_ingress_class_lookup or options.disable_cluster_scope_resources:
+            return set()
+        names = {
+            each["metadata"]["name"] for each in self._objects.classes if each["spec"].get("controller") == CONTROLLER
+        }
+        return names & {options.ingress_class} if options.ingress_class else names
+
+    def _wanted(self, ingress: Object, classes: set[str]) -> bool:
+        named = ingress["spec"].get("ingressClassName")
+        if named is not None:
+            return named in classes
+        annotated = (ingress["metadata"].get("annotations") or {}).get(CLASS_ANNOTATION, "")
+        return bool(
+            annotated == self._options.ingress_class or (not self._options.ingress_class and annotated == DEFAULT_CLASS)
+        )
+
+    # -- one Ingress ----------------------------------------------------------------------------------------
+
+    def _ingress(self, ingress: Object) -> None:
+        spec = ingress["spec"]
+        try:
+            settings = Settings(ingress["metadata"].get("annotations"), "router")
+            model = self._router(settings)
+        except AnnotationError as error:
+            self._problem(ingress, f'Failed to parse annotations error="{error}"')
+            return
+        self._tls(ingress)
+        if not spec.get("rules") and spec.get("defaultBackend"):
+            self._default(ingress, spec["defaultBackend"], model)
+        routers: dict[str, list[Router]] = {}
+        for rule in spec.get("rules") or ():
+            for path in (rule.get("http") or {}).get("paths") or ():
+                found = self._path(ingress, rule, path, settings, model)
+                if found is not None:
+                    namespace, name = ingress["metadata"].get("namespace", ""), ingress["metadata"].get("name", "")
+                    key = normalize(f"{namespace}-{name}-{rule.get('host', '')}{path.get('path', '')}")
+                    routers.setdefault(key, []).append(found)
+        for key, same in routers.items():
+            for router in same:
+                mark = f"-{hashlib.sha256(router.rule.encode()).hexdigest()[:20]}" if len(same) > 1 else ""
+                self._found.routers[key + mark] = router
+
+    def _default(self, ingress: Object, backend: Object, model: Router) -> None:
+        if DEFAULT_BACKEND in self._found.services:
+            self._problem(ingress, "The default backend already exists.")
+            return
+        try:
+            service = self._service(ingress, backend)
+        except (_Refused, AnnotationError) as error:
+            self._problem(ingress, f'Cannot create service error="{error}"')
+            return
+        self._found.services[DEFAULT_BACKEND] = service
+        self._found.routers["default-router"] = replace(
+            model,
+            rule='PathPrefix("/")',
+            syntax="default",
+            priority=LOWEST,
+            service=DEFAULT_BACKEND,
+            origin=_origin(ingress, backend),
+        )
+
+    def _path(self, ingress: Object, rule: Object, path: Object, settings: Settings, model: Router) -> Router | None:
+        backend = path["backend"]
+        try:
+            service = self._service(ingress, backend)
+            namespace = ingress["metadata"].get("namespace", "")
+            name = normalize(f"{namespace}-{backend['service']['name']}-{port_text(backend)}")
+            self._found.services[name] = service
+            text = self._rule(rule.get("host", ""), path, settings)
+        except (_Refused, AnnotationError) as error:
+            self._problem(ingress, f'Cannot create service error="{error}"')
+            return None
+        return replace(model, rule=text, service=name, origin=_origin(ingress, backend))
+
+    @staticmethod
+    def _router(settings: Settings) -> Router:
+        return Router(
+            rule="",
+            service="",
+            entry_points=settings.words("entrypoints"),
+            middlewares=settings.words("middlewares"),
+            priority=settings.number("priority"),
+            syntax=settings.text("rulesyntax"),
+            tls=settings.tls(),
+            observability=settings.observability(),
+        )
+
+    def _rule(self, host: str, path: Object, settings: Settings) -> str:
+        parts = []
+        if host.startswith("*.") and (settings.text("rulesyntax") or self._options.default_rule_syntax) == "v2":
+            parts.append(f"HostRegexp({rules.quote('{subdomain:[a-zA-Z0-9-]+}' + host[1:])})")
+        elif host:
+            parts.append(f"Host({rules.quote(host)})")
+        if path.get("path"):
+            matcher = "PathPrefix"
+            if path.get("pathType", "") in ("", "ImplementationSpecific"):
+                matcher = settings.text("pathmatcher", matcher)
+                if matcher not in MATCHERS:
+                    raise _Refused(f"invalid path matcher: {matcher}")
+            elif path["pathType"] == "Exact":
+                matcher = "Path"
+            parts.append(path_rule(matcher, path["path"], self._options.strict_prefix_matching))
+        return " && ".join(parts)
+
+    # -- backends -------------------------------------------------------------------------------------------
+
+    def _service(self, ingress: Object, backend: Object) -> Service:
+        """The servers of a backend; refused where there are none, unless empty services are allowed."""
+        if backend.get("resource"):
+            raise _Refused("resource backends are not supported")
+        if not backend.get("service"):
+            raise _Refused("missing service definition")
+        namespace, name = ingress["metadata"].get("namespace", ""), backend["service"]["name"]
+        service = self._objects.services.get((namespace, name))
+        if service is None:
+            raise _Refused("service not found")
+        spec = service["spec"]
+        external = spec.get("type") == "ExternalName"
+        if external and not self._options.allow_external_name_services:
+            raise _Refused(f"externalName services not allowed: {namespace}/{name}")
+        wanted = backend["service"].get("port") or {}
+        port = next((each for each in spec.get("ports") or () if _same_port(wanted, each)), None)
+        if port is None:
+            raise _Refused("service port not found")
+        settings = Settings(service["metadata"].get("annotations"), "service")
+        scheme = settings.text("serversscheme") or _scheme(port)
+        servers: list[Server]
+        if settings.truth("nodeportlb") and spec.get("type") == "NodePort":
+            servers = self._node_ports(port, scheme)
+        elif external:
+            servers = [Server(url=f"{scheme}://{_bracketed(spec['externalName'])}:{port['port']}")]
+        elif settings.truth("nativelb", self._options.native_lb_by_default):
+            if spec.get("clusterIP", "") in ("", "None"):
+                raise _Refused(f"no clusterIP found for service: {namespace}/{name}")
+            servers = [Server(url=f"{scheme}://{_bracketed(spec['clusterIP'])}:{port['port']}")]
+        else:
+            servers = self._endpoints(namespace, name, port, scheme)
+        if not servers and not self._options.allow_empty_services:
+            raise _Refused("Skipping service: no endpoints found")
+        return Service(
+            servers=tuple(servers),
+            pass_host_header=settings.truth("passhostheader", True) is not False,
+            transport=settings.text("serverstransport"),
+            cookie=settings.cookie(),
+        )
+
+    def _endpoints(self, namespace: str, name: str, port: Object, scheme: str) -> list[Server]:
+        found: dict[str, Server] = {}
+        for each in self._objects.slices(namespace, name):
+            ports = each.get("ports") or ()
+            number = next((own.get("port", 0) for own in ports if own.get("name") == port.get("name", "")), 0)
+            if not number:
+                continue
+            for endpoint in each.get("endpoints") or ():
+                conditions = endpoint.get("conditions") or {}
+                # Absent conditions: unknown, which readers shall take for ready.
+                ready = conditions.get("ready", True)
+                serving = conditions.get("serving", ready)
+                if not serving and not ready:
+                    continue
+                fenced = bool(serving and conditions.get("terminating"))
+                for address in endpoint["addresses"]:
+                    url = f"{scheme}://{_bracketed(address)}:{number}"
+                    found.setdefault(url, Server(url=url, fenced=fenced))
+        return list(found.values())
+
+    def _node_ports(self, port: Object, scheme: str) -> list[Server]:
+        if self._options.disable_cluster_scope_resources:
+            raise _Refused("nodes lookup is disabled")
+        if not port.get("nodePort"):
+            raise _Refused("service port has no node port")
+        addresses = [
+            address["address"]
+            for node in self._objects.nodes
+            for address in (node.get("status") or {}).get("addresses") or ()
+            if address["type"] == "InternalIP"
+        ]
+        if not addresses:
+            raise _Refused("no nodes found")
+        return [Server(url=f"{scheme}://{_bracketed(address)}:{port['nodePort']}") for address in addresses]
+
+    # -- certificates ---------------------------------------------------------------------------------------
+
+    def _tls(self, ingress: Object) -> None:
+        namespace = ingress["metadata"].get("namespace", "")
+        for each in ingress["spec"].get("tls") or ():
+            name = each.get("secretName", "")
+            if not name:
+                continue
+            secret = self._objects.secrets.get((namespace, name))
+            if secret is None:
+                self._problem(ingress, f'Error configuring TLS error="secret {namespace}/{name} does not exist"')
+                return
+            pair = key_pair(secret)
+            if pair is None:
+                missing = f"secret {namespace}/{name} is missing the tls.crt or tls.key entry"
+                self._problem(ingress, f'Error configuring TLS error="{missing}"')
+                return
+            self._certificates[f"{namespace}-{name}"] = pair
+
+
+def key_pair(secret: Object) -> tuple[str, str] | None:
+    """Certificate and key of a Secret of TLS, as PEM; None when one is missing."""
+    data = secret.get("data") or {}
+    certificate, key = (
+        base64.b64decode(data.get(name, "")).decode("utf-8", "replace") for name in ("tls.crt", "tls.key")
+    )
+    return (certificate, key) if certificate and key else None
+
+
+def _origin(ingress: Object, backend: Object) -> Origin:
+    metadata = ingress["metadata"]
+    return Origin(
+        namespace=metadata.get("namespace", ""),
+        ingress=metadata.get("name", ""),
+        service=backend["service"]["name"],
+        port=port_text(backend),
+    )
+
+
+def _same_port(wanted: Object, port: Object) -> bool:
+    name = wanted.get("name", "")
+    return bool((name and port.get("name") == name) or (wanted.get("number") and port["port"] == wanted["number"]))
+
+
+def _scheme(port: Object) -> str:
+    """getProtocol."""
+    return "https" if port["port"] == 443 or port.get("name", "").startswith("https") else "http"
+
+
+def _bracketed(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
