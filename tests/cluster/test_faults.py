@@ -71,7 +71,7 @@ class View:
         self._cluster = cluster
         self._path = path
         self._revision = 0
-        answer = cluster.api.handle(http.request("GET", f"{path}?watch=true&resourceVersion=0"))
+        answer = cluster.api.handle(http.request("GET", f"{path}?watch=true&resourceVersion=0&timeoutSeconds=86400"))
         assert answer.stream is not None
         self._stream = answer.stream
         self._known: dict[tuple[str, str], Object] = {}

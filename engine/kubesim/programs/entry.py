@@ -48,23 +48,29 @@ async def run(image: Image, process: Process) -> int:
     if not args:
         raise CannotStart("no command specified")
     process = replace(process, args=args)
+    taken = Taken()
     if image.program is not None:
         for name in image.programs:
-            process.machine.programs[name] = _command(image, process)
+            process.machine.programs[name] = _command(image, process, taken)
         if posixpath.basename(args[0]) in image.programs:
             return await image.program(process)
-    return await first_process(process, _tool(process))
+    return await first_process(process, _tool(process), lambda: taken.by_exec)
 
 
-async def first_process(process: Process, work: Coroutine[Any, Any, int]) -> int:
+async def first_process(
+    process: Process, work: Coroutine[Any, Any, int], replaced: Callable[[], bool] = lambda: False
+) -> int:
     """Run `work` as a process 1 that has no handler for SIGTERM: the kernel does not deliver it (pid_namespaces(7)), so that
-    only SIGKILL ends it when the grace period is over.  Shells, `sleep` and node.js programs are like that."""
+    only SIGKILL ends it when the grace period is over.  Shells, `sleep` and node.js programs are like that.  `replaced` says
+    whether the image's own program has taken the shell's place by then (`exec nginx`): that one has a handler."""
     task = process.world.spawn(work, f"{process.machine.name}: {process.args[0]}")
     try:
         return await task
     except Cancelled:
         if task.done:
             raise
+        if replaced():
+            task.cancel()
     try:
         return await task
     except Cancelled:
@@ -72,11 +78,19 @@ async def first_process(process: Process, work: Coroutine[Any, Any, int]) -> int
         raise
 
 
-def _command(image: Image, process: Process) -> Callable[[Context], Coroutine[Any, Any, int]]:
+class Taken:
+    """Whether the image's program has taken the place of the shell that is process 1."""
+
+    by_exec = False
+
+
+def _command(image: Image, process: Process, taken: Taken) -> Callable[[Context], Coroutine[Any, Any, int]]:
     """The image's program as a command of the container's shell."""
 
     async def run(ctx: Context) -> int:
         assert image.program is not None
+        if ctx.shell is not None and ctx.shell.replaced:
+            taken.by_exec = True
         log = Lines(ctx.print)
         started = replace(process, args=[ctx.name, *ctx.args], log=log.line)
         return await image.program(started)

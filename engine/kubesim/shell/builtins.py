@@ -72,6 +72,7 @@ async def execute(shell: Shell, words: list[str]) -> int:
     """exec: with a command, it takes the shell's place; without, the redirections stay."""
     if len(words) == 1:
         return 0
+    shell.replaced = True
     raise errors.ExitError(await shell.execute(words[1:]))
 
 

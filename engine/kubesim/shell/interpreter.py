@@ -54,6 +54,8 @@ class Shell:
         self.machine = machine
         self.interactive = interactive
         self.background = background
+        # `exec COMMAND` has put a command in this shell's place.
+        self.replaced = False
         self.user = user or machine.user
         self.session = session
         # What this shell writes to here is a terminal's screen.
