@@ -38,7 +38,8 @@ DIAL = 30.0
 SESSIONS = {
     "exec": ("v5.channel.k8s.io", "v4.channel.k8s.io"),
     "attach": ("v5.channel.k8s.io", "v4.channel.k8s.io"),
-    "portforward": ("v4.channel.k8s.io",),
+    # A kubelet knows version 4 only, which cannot say that one direction has ended.
+    "portforward": ("v5.channel.k8s.io", "v4.channel.k8s.io"),
 }
 CLOSE_CHANNEL = 0xFF
 
@@ -134,7 +135,7 @@ class Server:
             return wire.Response(status=answer.status_code, headers=headers, body=bytes(answer.body or b""))
         except exceptions.WebSocketException as error:
             return wire.Response(status=500, body=f"unable to upgrade connection: {error}".encode())
-        return wire.Response(status=101, session=Session(socket_))
+        return wire.Response(status=101, session=Session(socket_, ends=request.path.endswith("/portforward")))
 
     def _why(self, error: Exception) -> str:
         """In Go's words, as far as they are known."""
@@ -275,10 +276,14 @@ class Stream(Inbox[bytes]):
 
 
 class Session(Inbox[tuple[int, bytes]]):
-    """http.Session: a WebSocket whose messages begin with their channel's number."""
+    """http.Session: a WebSocket whose messages begin with their channel's number.
 
-    def __init__(self, socket_: ClientConnection) -> None:
+    `ends`: to end the input where the protocol has no word for it is to end all.
+    """
+
+    def __init__(self, socket_: ClientConnection, ends: bool) -> None:
         self._socket = socket_
+        self._ends = ends
         super().__init__("session")
 
     def receive(self) -> None:
@@ -299,9 +304,11 @@ class Session(Inbox[tuple[int, bytes]]):
         self._send(bytes([channel]) + data)
 
     def close_channel(self, channel: int) -> None:
-        # Version 4 has no word for it: upstream's clients of that age leave the input open too.
         if str(self._socket.subprotocol).startswith("v5."):
             self._send(bytes([CLOSE_CHANNEL, channel]))
+        elif self._ends:
+            self.close()
+        # Else the input stays open, as upstream's clients of that age leave it.
 
     def _send(self, data: bytes) -> None:
         from websockets.exceptions import WebSocketException

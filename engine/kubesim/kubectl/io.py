@@ -5,8 +5,9 @@ In the simulated terminal these are a machine's; in a real terminal the front gi
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from kubesim import http
@@ -65,6 +66,35 @@ class Waitable(Protocol):
     """A stream or session: it calls back when there is something to read."""
 
     def on_ready(self, callback: Callable[[], None]) -> None: ...
+
+
+class AnyOf:
+    """The first of several (a Waitable).  Each is armed once until it calls back, however often we wait."""
+
+    def __init__(self) -> None:
+        self._armed: set[int] = set()
+        self._called = False
+        self._callbacks: list[Callable[[], None]] = []
+
+    def arm(self, several: Sequence[Waitable]) -> None:
+        for each in several:
+            if id(each) not in self._armed:
+                self._armed.add(id(each))
+                each.on_ready(partial(self._ready, id(each)))
+
+    def _ready(self, key: int) -> None:
+        self._armed.discard(key)
+        callbacks, self._callbacks = self._callbacks, []
+        self._called = not callbacks
+        for callback in callbacks:
+            callback()
+
+    def on_ready(self, callback: Callable[[], None]) -> None:
+        if self._called:
+            self._called = False
+            callback()
+        else:
+            self._callbacks.append(callback)
 
 
 class Wait(Protocol):

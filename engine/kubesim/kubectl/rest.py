@@ -64,17 +64,29 @@ class Rest:
         data = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         url_path, _, inline = path.partition("?")
         pairs = [*_pairs(inline), *(query or [])]
-        request = http.Request(method=method, path=url_path, query=tuple(pairs), headers=headers, body=data)
+        response = self._exchange(
+            http.Request(method=method, path=url_path, query=tuple(pairs), headers=headers, body=data)
+        )
+        self._warn(response)
+        return response
+
+    def forward(
+        self, method: str, path: str, query: tuple[tuple[str, str], ...], headers: Mapping[str, str], body: bytes
+    ) -> http.Response:
+        """Somebody else's request, in our name (`kubectl proxy`)."""
+        return self._exchange(
+            http.Request(method=method, path=path, query=query, headers={**headers, **self._headers}, body=body)
+        )
+
+    def _exchange(self, request: http.Request) -> http.Response:
         try:
-            response = self._transport(request)
+            return self._transport(request)
         except io.Refused as error:
             raise fail.Failed(
                 f"The connection to the server {error.host} was refused - did you specify the right host or port?"
             ) from None
         except io.Unreachable as error:
             raise fail.Failed(f"Unable to connect to the server: {error}") from None
-        self._warn(response)
-        return response
 
     def _warn(self, response: http.Response) -> None:
         for key, value in response.headers:

@@ -1,4 +1,4 @@
-"""kubectl exec, attach; and by their names those that need a port of one's own.
+"""kubectl exec, attach; debug by its name.
 
 Source: kubectl `pkg/cmd/exec/exec.go`, `pkg/cmd/attach/attach.go`; client-go `tools/remotecommand`.
 """
@@ -151,15 +151,26 @@ async def attach_to(of: session.Session, pod: Object, container: str, stdin: boo
     return status
 
 
-async def absent(of: session.Session) -> None:
-    raise fail.Failed(f"error: not simulated: {of.path}", 1)
+async def debug(of: session.Session) -> None:
+    # The server takes ephemeral containers; the kubelets here would never start them.
+    raise fail.Failed(
+        "error: not simulated: kubectl debug. Run a pod of your own instead: kubectl run -it --image=busybox tmp"
+    )
 
 
 _STREAMS = flags.define(
     "stdin,i:bool", "tty,t:bool", "container,c", "quiet,q:bool", "pod-running-timeout:duration=1m0s"
 )
-_ABSENT_FLAGS = flags.define(
-    "address:list", "port,p:int", "image", "target", "stdin,i:bool", "tty,t:bool", "copy-to", "container,c"
+_DEBUG = flags.define(
+    "image",
+    "target",
+    "stdin,i:bool",
+    "tty,t:bool",
+    "copy-to",
+    "container,c",
+    "profile",
+    "share-processes:bool",
+    "env:list",
 )
 COMMANDS = {
     "exec": Command(
@@ -176,8 +187,5 @@ COMMANDS = {
         _STREAMS,
         "(POD | TYPE/NAME) -c CONTAINER [options]",
     ),
-    **{
-        name: Command(name, f"(kubectl {name} is not simulated.)", absent, _ABSENT_FLAGS)
-        for name in ("debug", "port-forward", "proxy")
-    },
+    "debug": Command("debug", "(kubectl debug is not simulated.)", debug, _DEBUG),
 }

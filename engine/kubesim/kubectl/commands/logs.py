@@ -8,7 +8,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from kubesim.kubectl import builder, fail, flags, podtargets, rest, session
+from kubesim import http
+from kubesim.kubectl import builder, fail, flags, io, podtargets, rest, session
 from kubesim.kubectl.command import Command
 from kubesim.machinery import objects
 
@@ -24,10 +25,15 @@ async def run(of: session.Session) -> None:
             f"error: you are attempting to follow {len(sources)} log streams, but maximum allowed concurrency is "
             f"{of.flags['max-log-requests']}, use --max-log-requests to increase the limit"
         )
-    if of.flags["follow"] and len(sources) > 1:
-        raise fail.Failed("error: not simulated: kubectl logs -f of more than one container at once")
-    for pod, name in sources:
-        await _one(of, pod, name, query)
+    bodies = [body for pod, name in sources if (body := _open(of, pod, name, query)) is not None]
+    if of.flags["follow"]:
+        await _follow(of, bodies)
+        return
+    for response, prefix in bodies:
+        if response.stream is None:
+            _write(of, response.body, prefix)
+        else:
+            await _follow(of, [(response, prefix)])
 
 
 def _pods(of: session.Session) -> tuple[list[Object], bool]:
@@ -109,26 +115,50 @@ def _query(of: session.Session, by_selector: bool) -> list[tuple[str, str]]:
     return query
 
 
-async def _one(of: session.Session, pod: Object, container: str, query: list[tuple[str, str]]) -> None:
+def _open(
+    of: session.Session, pod: Object, container: str, query: list[tuple[str, str]]
+) -> tuple[http.Response, bytes] | None:
+    """One log and what stands before its lines; None where it is refused and that may be."""
     path = of.discovery.find("pods").path(objects.namespace(pod), objects.name(pod), "log")
     response = of.rest.send("GET", path, query=[("container", container), *query], accept="application/json, */*")
     if response.status >= 400:
         error = rest.refusal(response)
         if of.flags["ignore-errors"]:
             of.io.print(f"error: {error.message}")
-            return
+            return None
         raise error
-    prefix = f"[pod/{objects.name(pod)}/{container}] ".encode() if of.flags["prefix"] else b""
-    if response.stream is None:
-        _write(of, response.body, prefix)
-        return
+    return response, f"[pod/{objects.name(pod)}/{container}] ".encode() if of.flags["prefix"] else b""
+
+
+async def _follow(of: session.Session, bodies: list[tuple[http.Response, bytes]]) -> None:
+    """Show what comes, from whichever comes, until all have ended.  Where there are several, only whole lines."""
+    for response, prefix in bodies:
+        if response.stream is None:
+            _write(of, response.body, prefix)
+    streams = {index: (each.stream, prefix) for index, (each, prefix) in enumerate(bodies) if each.stream is not None}
+    whole = len(streams) > 1
+    rests: dict[int, bytes] = {}
+    any_of = io.AnyOf()
     try:
-        while (data := response.stream.read()) is not None:
-            _write(of, data, prefix)
-            if not data:
-                await of.io.wait(response.stream)
+        while streams:
+            came = False
+            for index, (stream, prefix) in list(streams.items()):
+                data = stream.read()
+                if data is None:
+                    del streams[index]
+                    _write(of, rests.pop(index, b""), prefix)
+                    continue
+                came = came or bool(data)
+                if whole or prefix:
+                    lines, newline, rests[index] = (rests.get(index, b"") + data).rpartition(b"\n")
+                    data = lines + newline
+                _write(of, data, prefix)
+            if streams and not came:
+                any_of.arm([stream for stream, _ in streams.values()])
+                await of.io.wait(any_of)
     finally:
-        response.stream.close()
+        for stream, _ in streams.values():
+            stream.close()
 
 
 def _write(of: session.Session, data: bytes, prefix: bytes) -> None:

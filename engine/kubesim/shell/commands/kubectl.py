@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from kubesim import http
 from kubesim.machine import Machine
+from kubesim.shell import ports
 from kubesim.shell.context import Context
 from kubesim.shell.streams import Null, decode, encode
 
@@ -67,6 +68,7 @@ async def run(ctx: Context) -> int:
         home=machine.home,
         cache=machine.discovered,
         execute=execute,
+        listen=lambda address, port: ports.listen(machine, address, port),
     )
     status = await main.run(ctx.args, into)
     await ctx.world.sleep(SECONDS)
