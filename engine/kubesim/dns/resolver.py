@@ -308,20 +308,25 @@ async def ask(
     edns: int = 0,
     recursion: bool = True,
     tcp: bool = False,
+    cookie: bytes = b"",
 ) -> list[Lookup]:
     """Questions to one server at once, over UDP (again over TCP where the answer was cut), and what came in `timeout` seconds."""
     world = machine.world
     start = world.now
     ids = [world.rng("dns").getrandbits(16) for _ in questions]
     if tcp:
-        return [await _ask_tcp(machine, server, port, each, id_, timeout, edns) for each, id_ in zip(questions, ids, strict=True)]
+        found = []
+        for question, id_ in zip(questions, ids, strict=True):
+            data = wire.query(question, id_, edns=edns, recursion=recursion, cookie=cookie)
+            found.append(await _ask_tcp(machine, server, port, data, question, timeout))
+        return found
     replies: dict[int, wire.Reply] = {}
     traces: dict[int, Trace] = {}
     error = "timed out"
     socket = machine.net.udp()
     try:
         for question, id_ in zip(questions, ids, strict=True):
-            data = wire.query(question, id_, edns=edns, recursion=recursion)
+            data = wire.query(question, id_, edns=edns, recursion=recursion, cookie=cookie)
             traces[id_] = socket.send_to(data, server, port)
             # A datagram is delivered as it is sent: what its sample drew, and the answer to it, is in the socket's trace.
             traces[id_] = socket.trace(server, port) or traces[id_]
@@ -348,7 +353,8 @@ async def ask(
     for question, id_ in zip(questions, ids, strict=True):
         answered = replies.get(id_)
         if answered is not None and answered.answer.truncated:
-            found.append(await _ask_tcp(machine, server, port, question, id_, timeout, edns))
+            data = wire.query(question, id_, edns=edns, recursion=recursion, cookie=cookie)
+            found.append(await _ask_tcp(machine, server, port, data, question, timeout))
             continue
         found.append(
             Lookup(
@@ -364,7 +370,7 @@ async def ask(
 
 
 async def _ask_tcp(
-    machine: Machine, server: str, port: int, question: Question, identifier: int, timeout: float, edns: int
+    machine: Machine, server: str, port: int, data: bytes, question: Question, timeout: float
 ) -> Lookup:
     """One question over TCP, with its two bytes of length before it (RFC 1035 section 4.2.2)."""
     world: World = machine.world
@@ -374,7 +380,6 @@ async def _ask_tcp(
         connection = await machine.net.connect(server, port, timeout=timeout)
         trace = connection.trace
         try:
-            data = wire.query(question, identifier, edns=edns)
             await connection.send(len(data).to_bytes(2, "big") + data)
             buffer = b""
             while len(buffer) < 2 or len(buffer) < 2 + int.from_bytes(buffer[:2], "big"):

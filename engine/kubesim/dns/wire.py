@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 # RFC 1035 section 4.2.1: what a client that says nothing (no EDNS) can take over UDP.
 PLAIN_LIMIT = 512
+# NSID, EXPIRE, COOKIE, tcp-keepalive and padding (IANA, DNS EDNS0 Option Codes).
+ECHOED = (3, 9, 10, 11, 12)
 
 
 class Malformed(Exception):
@@ -52,6 +54,7 @@ class Reply:
 
 @cache
 def _dns() -> Any:
+    import dns.edns
     import dns.flags
     import dns.message
     import dns.opcode
@@ -63,12 +66,15 @@ def _dns() -> Any:
     return dns
 
 
-def query(question: Question, identifier: int, *, edns: int = 0, recursion: bool = True) -> bytes:
-    """A query of that id; `edns` is the size to advertise, 0 for none."""
+def query(
+    question: Question, identifier: int, *, edns: int = 0, recursion: bool = True, cookie: bytes = b""
+) -> bytes:
+    """A query of that id; `edns` is the size to advertise, 0 for none; `cookie` the client's (RFC 7873)."""
     dns = _dns()
     message = dns.message.make_query(question.name, question.type, id=identifier)
     if edns:
-        message.use_edns(0, payload=edns)
+        given = [dns.edns.CookieOption(cookie, b"")] if cookie else []
+        message.use_edns(0, payload=edns, options=given)
     if not recursion:
         message.flags &= ~dns.flags.RD
     return bytes(message.to_wire())
@@ -98,6 +104,10 @@ def response(asked: Query, answer: Answer, *, limit: int = 65535) -> bytes:
     dns = _dns()
     message = dns.message.make_response(asked.message, recursion_available=answer.recursion_available)
     message.set_rcode(dns.rcode.from_text(answer.rcode))
+    if asked.edns:
+        # plugin/pkg/edns and request.SizeAndDo: the asker's own OPT comes back, with the options that CoreDNS knows.
+        known = [each for each in asked.message.options if each.otype in ECHOED]
+        message.use_edns(0, asked.message.ednsflags & dns.flags.DO, payload=asked.message.payload, options=known)
     if answer.authoritative:
         message.flags |= dns.flags.AA
     if answer.truncated:

@@ -33,12 +33,20 @@ class Server(Protocol):
     def handle(self, request: http.Request) -> http.Response: ...
 
 
-class App:
-    """See the module."""
+class Beside(Protocol):
+    """Something else that answers while the application runs."""
 
-    def __init__(self, server: Server, pacer: pacing.Pacer) -> None:
+    async def start(self) -> None: ...
+    def close(self) -> None: ...
+
+
+class App:
+    """See the module.  `beside` is another port that is served in the same event loop."""
+
+    def __init__(self, server: Server, pacer: pacing.Pacer, beside: Beside | None = None) -> None:
         self._server = server
         self._pacer = pacer
+        self._beside = beside
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -54,10 +62,14 @@ class App:
             message = await receive()
             if message["type"] == "lifespan.startup":
                 ticking = asyncio.create_task(self._tick())
+                if self._beside is not None:
+                    await self._beside.start()
                 await send({"type": "lifespan.startup.complete"})
             elif message["type"] == "lifespan.shutdown":
                 if ticking is not None:
                     ticking.cancel()
+                if self._beside is not None:
+                    self._beside.close()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 

@@ -86,11 +86,16 @@ def shell(preset: str, seed: int, script: str | None, as_json: bool) -> None:
     help="Where to write the kubeconfig; default: a new file in the temporary folder.",
 )
 @click.option("--speed", default=1.0, show_default=True, metavar="X", help="Virtual seconds a wall second.")
-def serve(preset: str, seed: int, port: int, host: str, kubeconfig: str, speed: float) -> None:
-    """The API server on a real port, for real kubectl."""
+@click.option(
+    "--dns-port", type=int, default=None, metavar="PORT", help="Answer DNS there, over UDP and TCP; 0 takes a free one."
+)
+def serve(
+    preset: str, seed: int, port: int, host: str, kubeconfig: str, speed: float, dns_port: int | None
+) -> None:
+    """The API server on a real port, for real kubectl; with --dns-port the cluster's DNS too, for real dig."""
     from kubesim.fronts import serve as server
 
-    server.serve(preset, seed, host=host, port=port, kubeconfig=kubeconfig, speed=speed)
+    server.serve(preset, seed, host=host, port=port, kubeconfig=kubeconfig, speed=speed, dns_port=dns_port)
 
 
 @main.command()

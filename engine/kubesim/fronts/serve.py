@@ -16,7 +16,7 @@ from typing import IO
 
 from kubesim.cluster import Cluster
 from kubesim.errors import LearnerError
-from kubesim.fronts import asgi, pacing
+from kubesim.fronts import asgi, dnsport, pacing
 
 KUBECONFIG = """\
 apiVersion: v1
@@ -74,6 +74,7 @@ def serve(
     port: int = 0,
     kubeconfig: str = "",
     speed: float = 1.0,
+    dns_port: int | None = None,
     out: IO[str] = sys.stdout,
 ) -> None:
     """Serve until interrupted.  Prints where it listens and which kubeconfig it wrote, then nothing."""
@@ -87,7 +88,9 @@ def serve(
     address = f"[{host}]:{bound}" if ":" in host else f"{host}:{bound}"
     path = Path(kubeconfig) if kubeconfig else Path(tempfile.gettempdir()) / f"kubesim-{bound}.kubeconfig"
     write_kubeconfig(path, cluster.preset.name, address)
-    app = asgi.App(cluster.api, pacing.Pacer(cluster.world, speed))
+    pacer = pacing.Pacer(cluster.world, speed)
+    dns = None if dns_port is None else dnsport.DnsPort(cluster, pacer, host, dns_port)
+    app = asgi.App(cluster.api, pacer, dns)
     config = uvicorn.Config(
         app,
         ws="websockets-sansio",
@@ -99,5 +102,7 @@ def serve(
     print(f"Kubernetes {cluster.preset.version} ({cluster.preset.name}) on http://{address}", file=out)
     if not ipaddress.ip_address(host).is_loopback:
         print("Beware: whoever reaches this address is the cluster's admin.", file=out)
+    if dns is not None:
+        print(f"DNS on {dns.address[0]}, port {dns.address[1]}, UDP and TCP", file=out)
     print(f"export KUBECONFIG={path}", file=out, flush=True)
     uvicorn.Server(config).run(sockets=[found])

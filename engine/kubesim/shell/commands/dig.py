@@ -12,6 +12,8 @@ from kubesim.shell import sockets
 from kubesim.shell.context import Context, Usage, not_simulated, words
 
 VERSION = "9.18.28"
+# IANA, DNS EDNS0 Option Codes.
+COOKIE = 10
 TYPES = words("A AAAA ANY CAA CNAME DNSKEY HTTPS MX NAPTR NS PTR SOA SRV SVCB TXT")
 # +option and +nooption that are understood; what they do stands in `_Query.show`.
 TOGGLES = words("""
@@ -65,6 +67,7 @@ async def run(ctx: Context) -> int:
                 edns=1232 if query.on("edns") else 0,
                 recursion=query.on("recurse"),
                 tcp=query.on("tcp", False),
+                cookie=ctx.world.rng("dig").randbytes(8) if query.on("cookie") else b"",
             )
             found = asked[0]
             if found.reply is not None:
@@ -170,6 +173,10 @@ def _show(ctx: Context, query: _Query, asked: resolver.Lookup, reply: wire.Reply
         ctx.print()
         if edns:
             ctx.print(f";; OPT PSEUDOSECTION:\n; EDNS: version: {message.edns}, flags:; udp: {message.payload}")
+            for option in message.options:
+                if option.otype == COOKIE:
+                    # It has the client's half only: the server does no cookies, and gave it back as it was.
+                    ctx.print(f"; COOKIE: {option.client.hex()} (echoed)")
     if query.on("question"):
         title = ";; QUESTION SECTION:\n" if query.on("comments") else ""
         ctx.print(title + _columns([(f";{reply.question.name}", 32), ("IN", 40), (reply.question.type, 0)]) + "\n")
@@ -200,15 +207,15 @@ def line(record: Record) -> str:
 
 
 def _columns(cells: list[tuple[str, int]]) -> str:
+    """Texts, each with the column that the next one begins at: by tabs, then blanks, at least one (BIND, masterdump.c: indent).
+    A question's semicolon is not counted."""
     out, at = "", 0
     for text, following in cells:
         out += text
-        at += len(text)
-        if following > at:
-            out += "\t" * ((following - at + 7) // 8)
-            at = following
-        elif following:
-            # Past the column already: one blank, as BIND's indent() does.
-            out += " "
-            at += 1
+        at += len(text) - text.startswith(";")
+        if following:
+            to = max(following, at + 1)
+            tabs = to // 8 - at // 8
+            out += "\t" * tabs + " " * (to - (to // 8 * 8 if tabs else at))
+            at = to
     return out
