@@ -78,13 +78,12 @@ class Bench:
         self.cluster.world.drain()
 
     def label(self, resource: str, name: str, namespace: str, labels: dict[str, str]) -> None:
-        """These labels and no others."""
+        """These labels and no others; agents hear of it when the world is drained."""
         old = self.client.get(resource, name, namespace)["metadata"].get("labels", {})
         kept = {key: old[key] for key in old if key.startswith("kubernetes.io/")}
         if {**kept, **labels} != old:
             gone = {key: None for key in old if key not in kept}
             self.client.patch(resource, name, namespace, {"metadata": {"labels": {**gone, **labels}}})
-            self.cluster.world.drain()
 
     def place(self, name: str) -> Machine:
         return self.cluster.machine(f"pod/{name}" if "/" in name else name.replace("node:", "node/"))

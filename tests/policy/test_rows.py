@@ -117,7 +117,8 @@ ROWS = [
         "both selectors in one peer: both have to hold",
         policy(
             "x",
-            "{podSelector: {}, ingress: [{from: [{namespaceSelector: {matchLabels: {ns: y}}, podSelector: {matchLabels: {pod: b}}}]}]}",
+            "{podSelector: {}, ingress: [{from: "
+            "[{namespaceSelector: {matchLabels: {ns: y}}, podSelector: {matchLabels: {pod: b}}}]}]}",
         ),
         "y/b > x/a:80",
         "y/a > x/a:80, x/b > x/a:80, z/b > x/a:80",
@@ -260,8 +261,8 @@ ROWS = [
         "egress to pods by label, and to namespaces",
         policy(
             "x",
-            "{podSelector: {matchLabels: {pod: a}}, policyTypes: [Egress], egress: [{to: [{podSelector: {matchLabels: {pod: b}}}, "
-            "{namespaceSelector: {matchLabels: {ns: z}}}]}]}",
+            "{podSelector: {matchLabels: {pod: a}}, policyTypes: [Egress], "
+            "egress: [{to: [{podSelector: {matchLabels: {pod: b}}}, {namespaceSelector: {matchLabels: {ns: z}}}]}]}",
         ),
         "x/a > x/b:80, x/a > z/c:81, x/b > y/a:80",
         "x/a > x/c:80, x/a > y/b:80",
