@@ -2,6 +2,8 @@
 
 An image's files are shared by all its containers as a lower, read-only layer; what a container writes lies above
 it, as in an overlay file system.  Paths are absolute and normalised; text is UTF-8.
+
+A file or directory of another file system may be mounted at a path: what is done below that path is done there.
 """
 
 from __future__ import annotations
@@ -36,12 +38,32 @@ class Link:
 
 Node = File | Directory | Link
 
+
+class ReadOnly(OSError):
+    """EROFS."""
+
+
+class Busy(OSError):
+    """EBUSY: something is mounted there."""
+
+
+@dataclass(slots=True)
+class Mount:
+    """`root` of `files` stands at some path here; `tell` passes on what changes below it."""
+
+    files: FileSystem
+    root: str
+    read_only: bool
+    tell: Callable[[str], None]
+
 ERRORS = {
     FileNotFoundError: "No such file or directory",
     NotADirectoryError: "Not a directory",
     IsADirectoryError: "Is a directory",
     FileExistsError: "File exists",
     PermissionError: "Permission denied",
+    ReadOnly: "Read-only file system",
+    Busy: "Device or resource busy",
 }
 
 
@@ -57,6 +79,7 @@ class FileSystem:
     ) -> None:
         self._clock = clock
         self._nodes: dict[str, Node] = {"/": Directory()}
+        self._mounts: dict[str, Mount] = {}
         self.on_change: list[Callable[[str], None]] = []
         for path, data in (lower or {}).items():
             self.mkdir(posixpath.dirname(path), parents=True)
@@ -84,8 +107,61 @@ class FileSystem:
             done = here
         return done
 
+    # -- mounts ---------------------------------------------------------------------------------------------
+
+    def mount(self, path: str, files: FileSystem, root: str = "/", read_only: bool = False) -> None:
+        """Put the file or directory `root` of another file system at `path`, in place of what is there (mount --bind)."""
+        path = self.resolve(path)
+        if not self.exists(path):
+            if files.is_file(root):
+                self.mkdir(posixpath.dirname(path), parents=True)
+                self.write(path, "")
+            else:
+                self.mkdir(path, parents=True)
+
+        def tell(changed: str) -> None:
+            if changed == root or changed.startswith(root.rstrip("/") + "/"):
+                self._changed(posixpath.join(path, changed[len(root) :].lstrip("/")) if changed != root else path)
+
+        files.on_change.append(tell)
+        self._mounts[path] = Mount(files, root, read_only, tell)
+
+    def unmount_all(self) -> None:
+        """The namespace is gone."""
+        for mount in self._mounts.values():
+            mount.files.on_change.remove(mount.tell)
+        self._mounts.clear()
+
+    @property
+    def mounts(self) -> Mapping[str, Mount]:
+        """What is mounted, by path."""
+        return self._mounts
+
+    def _elsewhere(self, path: str, write: bool = False) -> tuple[FileSystem, str] | None:
+        """The file system that a resolved path leads to, and the path there; None when it is of this one."""
+        if not self._mounts:
+            return None
+        at = path
+        while at not in self._mounts:
+            if at == "/":
+                return None
+            at = posixpath.dirname(at)
+        mount = self._mounts[at]
+        if write and mount.read_only:
+            raise ReadOnly(path)
+        return mount.files, posixpath.join(mount.root, path[len(at) :].lstrip("/")) if path != at else mount.root
+
+    # -- files ----------------------------------------------------------------------------------------------
+
     def node(self, path: str, follow: bool = True) -> Node | None:
-        return self._nodes.get(self.resolve(path) if follow else self.join("/", path))
+        path = self.resolve(path) if follow else self._parent_resolved(path)
+        there = self._elsewhere(path)
+        return there[0].node(there[1], follow) if there is not None else self._nodes.get(path)
+
+    def _parent_resolved(self, path: str) -> str:
+        """The path of an entry itself, links followed only on the way to it."""
+        path = self.join("/", path)
+        return posixpath.join(self.resolve(posixpath.dirname(path)), posixpath.basename(path)) if self._mounts else path
 
     def exists(self, path: str) -> bool:
         return self.node(path) is not None
@@ -110,6 +186,10 @@ class FileSystem:
     def write(self, path: str, data: str | bytes, mode: int | None = None) -> None:
         """Write a whole file; its directory must exist."""
         path = self.resolve(path)
+        there = self._elsewhere(path, write=True)
+        if there is not None:
+            there[0].write(there[1], data, mode)
+            return
         if isinstance(data, str):
             data = data.encode()
         found = self._nodes.get(path)
@@ -128,6 +208,10 @@ class FileSystem:
 
     def mkdir(self, path: str, parents: bool = False) -> None:
         path = self.resolve(path)
+        there = self._elsewhere(path, write=path not in self._mounts)
+        if there is not None:
+            there[0].mkdir(there[1], parents)
+            return
         found = self._nodes.get(path)
         if found is not None:
             if parents and isinstance(found, Directory):
@@ -138,7 +222,11 @@ class FileSystem:
         self._add(path, Directory(mtime=self._clock()))
 
     def symlink(self, target: str, path: str) -> None:
-        path = self.join("/", path)
+        path = self._parent_resolved(path)
+        there = self._elsewhere(path, write=True)
+        if there is not None:
+            there[0].symlink(target, there[1])
+            return
         if path in self._nodes:
             raise FileExistsError(path)
         self._add(path, Link(target))
@@ -147,6 +235,7 @@ class FileSystem:
         node = self.node(path)
         if node is None:
             raise FileNotFoundError(path)
+        self._elsewhere(self.resolve(path), write=True)
         if not isinstance(node, Link):
             node.mode = mode
 
@@ -159,7 +248,13 @@ class FileSystem:
         return sorted(node.names)
 
     def remove(self, path: str, recursive: bool = False) -> None:
-        path = self.join("/", path)
+        path = self._parent_resolved(path)
+        there = self._elsewhere(path, write=path not in self._mounts)
+        if path in self._mounts:
+            raise Busy(path)
+        if there is not None:
+            there[0].remove(there[1], recursive)
+            return
         node = self._nodes.get(path)
         if node is None:
             raise FileNotFoundError(path)
@@ -176,7 +271,15 @@ class FileSystem:
 
     def walk(self) -> list[str]:
         """All paths, sorted."""
-        return sorted(self._nodes)
+        found = {path for path in self._nodes if self._elsewhere(path) is None}
+        for at, mount in self._mounts.items():
+            prefix = mount.root.rstrip("/")
+            found |= {
+                at + path[len(prefix) :].rstrip("/")
+                for path in mount.files.walk()
+                if path == mount.root or path.startswith(f"{prefix}/")
+            }
+        return sorted(found)
 
     def _add(self, path: str, node: Node) -> None:
         parent = self._nodes.get(posixpath.dirname(path))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from kubesim.files import FileSystem
+from kubesim.files import Busy, FileSystem, ReadOnly
 
 
 @pytest.fixture
@@ -62,3 +62,50 @@ def test_paths_are_normalised() -> None:
     assert FileSystem.join("/a/b", "../c") == "/a/c"
     assert FileSystem.join("", "x") == "/x"
     assert FileSystem.join("/a", "/b//c/") == "/b/c"
+
+
+def test_what_is_done_below_a_mount_is_done_there(files: FileSystem) -> None:
+    other = FileSystem({"/data/a": "1"})
+    files.mount("/mnt/x", other, "/data")
+    assert files.read("/mnt/x/a") == "1"
+    files.write("/mnt/x/b", "2")
+    files.mkdir("/mnt/x/c/d", parents=True)
+    files.symlink("a", "/mnt/x/l")
+    assert files.listdir("/mnt/x") == other.listdir("/data") == ["a", "b", "c", "l"]
+    assert files.read("/mnt/x/l") == "1"
+    files.remove("/mnt/x/c", recursive=True)
+    assert not other.exists("/data/c")
+    assert [path for path in files.walk() if path.startswith("/mnt")] == [
+        "/mnt",
+        "/mnt/x",
+        "/mnt/x/a",
+        "/mnt/x/b",
+        "/mnt/x/l",
+    ]
+    with pytest.raises(Busy):
+        files.remove("/mnt/x", recursive=True)
+
+
+def test_a_file_can_be_mounted_alone(files: FileSystem) -> None:
+    other = FileSystem({"/data/a": "1", "/data/b": "2"})
+    files.mount("/etc/hosts", other, "/data/a")
+    assert files.read("/etc/hosts") == "1"
+    other.write("/data/a", "3")
+    assert files.read("/etc/hosts") == "3"
+    assert files.listdir("/etc") == ["hosts"]
+
+
+def test_a_read_only_mount(files: FileSystem) -> None:
+    other = FileSystem({"/data/a": "1"})
+    files.mount("/mnt", other, "/data", read_only=True)
+    for change in (
+        lambda: files.write("/mnt/a", ""),
+        lambda: files.write("/mnt/b", ""),
+        lambda: files.remove("/mnt/a"),
+        lambda: files.mkdir("/mnt/c"),
+        lambda: files.chmod("/mnt/a", 0o600),
+        lambda: files.symlink("a", "/mnt/l"),
+    ):
+        with pytest.raises(ReadOnly):
+            change()
+    assert other.walk() == ["/", "/data", "/data/a"]

@@ -171,7 +171,7 @@ class Container:
         files = FileSystem(image.files, clock=lambda: self.world.now)
         for folder in ("/tmp", "/root", "/etc", "/dev", image.workdir):
             files.mkdir(folder, parents=True)
-        self.pod.furnish(files, self.spec)
+        self.pod.furnish(files, self.spec, variables)
         user = image.user or "root"
         machine = Machine(
             world=self.world,
@@ -283,6 +283,8 @@ class Container:
         if self.console is not None:
             self.console.end()
         self.log.end()
+        if self.machine is not None:
+            self.machine.files.unmount_all()
         self.machine = None
         terminated: Object = {
             "exitCode": code,

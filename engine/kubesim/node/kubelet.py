@@ -251,12 +251,10 @@ class Kubelet:
         return changed
 
     def _refresh(self, worker: pod.PodWorker) -> None:
-        for each in worker.containers:
-            if each.machine is not None:
-                try:
-                    worker.refresh(each.machine.files, each.spec)
-                except volumes.NotReady as error:
-                    worker.event("Warning", "FailedMount", str(error))
+        try:
+            worker.refresh()
+        except volumes.NotReady as error:
+            worker.event("Warning", "FailedMount", str(error))
 
     # -- KubeletApi -----------------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from kubesim.files import FileSystem
 from kubesim.machinery import objects
 from kubesim.node import cni, env, resolvconf, status, volumes
 from kubesim.node.container import Container
+from kubesim.programs import entry
 from kubesim.world import Task
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class PodWorker:
         for each in self.main if self.init else ():
             each.state.state = {"waiting": {"reason": status.INITIALIZING}}
         self._tasks: list[Task[Any]] = []
+        self._volumes: dict[str, volumes.Volume] = {}
         self._overrides: dict[str, Any] = {}
         self._announced = False
         self._terminating = False
@@ -120,8 +122,10 @@ class PodWorker:
         delay = FIRST_MOUNT_RETRY
         while True:
             try:
+                source = self.kubelet.volume_source()
                 for each in self.pod["spec"].get("volumes") or ():
-                    volumes.written(self.pod, each, self.kubelet.volume_source())
+                    if each["name"] not in self._volumes:
+                        self._volumes[each["name"]] = volumes.set_up(self.pod, each, source)
             except volumes.NotReady as error:
                 self.event("Warning", "FailedMount", str(error))
                 await self.world.sleep(delay, background=delay > PATIENCE)
@@ -172,25 +176,24 @@ class PodWorker:
             allocatable=self.kubelet.node.allocatable(),
         )
 
-    def furnish(self, files: FileSystem, spec: Object) -> None:
+    def furnish(self, files: FileSystem, spec: Object, variables: dict[str, str]) -> None:
         """Put the kubelet's files and the volumes into a container's file system."""
         config, node_files = self.kubelet.config, self.kubelet.machine.files
         dns = resolvconf.for_pod(self.pod, config, resolvconf.parse(_read(node_files, "/etc/resolv.conf")))
         files.write("/etc/resolv.conf", dns.text(config.docker))
         files.write("/etc/hosts", resolvconf.hosts(self.pod, config, self.address, _read(node_files, "/etc/hosts")))
         files.write("/etc/hostname", f"{resolvconf.hostname(self.pod, config)[0]}\n")
-        self.refresh(files, spec)
+        for mount in sorted(spec.get("volumeMounts") or (), key=lambda each: str(each["mountPath"])):
+            sub_path = mount.get("subPath") or entry.expand(mount.get("subPathExpr", ""), variables)
+            volumes.mount(files, self._volumes[mount["name"]], mount, sub_path)
 
-    def refresh(self, files: FileSystem, spec: Object) -> None:
-        """Write the volumes that the kubelet keeps, as their sources are now."""
-        by_name = {each["name"]: each for each in self.pod["spec"].get("volumes") or ()}
+    def refresh(self) -> None:
+        """Write the volumes that the kubelet keeps, as their sources are now.  Raises volumes.NotReady."""
         source = self.kubelet.volume_source()
-        for mount in spec.get("volumeMounts") or ():
-            contents = volumes.written(self.pod, by_name[mount["name"]], source)
-            if contents is not None:
-                volumes.put(files, mount["mountPath"].rstrip("/") or "/", mount.get("subPath", ""), contents)
-            else:
-                files.mkdir(mount["mountPath"], parents=True)
+        for each in self.pod["spec"].get("volumes") or ():
+            volume = self._volumes.get(each["name"])
+            if volume is not None and volume.kept:
+                volumes.write(volume, volumes.written(self.pod, each, source) or {})
 
     def uses(self, kind: str, name: str) -> bool:
         """Is a ConfigMap ("configMap") or Secret ("secret") of that name in one of its volumes?"""

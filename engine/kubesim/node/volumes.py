@@ -4,7 +4,7 @@ Sources: `pkg/volume/{configmap,secret,projected,downwardapi,emptydir,hostpath}`
 `pkg/kubelet/volumemanager`'s.
 
 The files of a ConfigMap, Secret, projected or downward volume are the kubelet's: it writes them again when their source
-changes.  An emptyDir is one directory for all containers of the pod; a hostPath is the node's.
+changes.  An emptyDir is one directory for all containers of the pod, and stays while the pod does; a hostPath is the node's.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import posixpath
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from kubesim.client import Object
 from kubesim.files import FileSystem
@@ -102,17 +103,100 @@ def _downward(given: Object, pod: Object, source: Source) -> dict[str, bytes]:
     return found
 
 
-def put(files: FileSystem, mount_path: str, sub_path: str, contents: Mapping[str, bytes]) -> None:
-    """Write a volume's files where a container mounts it; a subPath is one file (or directory) of it."""
-    if sub_path and sub_path in contents:
-        files.mkdir(posixpath.dirname(mount_path), parents=True)
-        files.write(mount_path, contents[sub_path])
+# -- where they are ---------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Volume:
+    """A volume that is set up: `root` of `files`.  `kept`: its files are the kubelet's, and nobody else writes them."""
+
+    files: FileSystem
+    root: str = "/"
+    kept: bool = False
+
+
+def set_up(pod: Object, volume: Object, source: Source) -> Volume:
+    """Make the volume ready to be mounted.  Raises NotReady."""
+    if volume.get("hostPath") is not None:
+        return Volume(source.node_files, _host_path(volume, source.node_files))
+    made = Volume(FileSystem(clock=lambda: source.world.now))
+    contents = written(pod, volume, source)
+    if contents is not None:
+        made.kept = True
+        write(made, contents)
+    return made
+
+
+def write(volume: Volume, contents: Mapping[str, bytes]) -> None:
+    """Bring the files of a kept volume up to date (volume/util AtomicWriter)."""
+    files = volume.files
+    for path in files.walk():
+        if files.is_file(path) and path[1:] not in contents:
+            files.remove(path)
+    for name, data in sorted(contents.items()):
+        path = f"/{name}"
+        files.mkdir(posixpath.dirname(path), parents=True)
+        if not files.is_file(path) or files.read_bytes(path) != data:
+            files.write(path, data)
+
+
+def _host_path(volume: Object, files: FileSystem) -> str:
+    """The path on the node, made or checked as its type says (pkg/volume/hostpath: checkType)."""
+    given = volume["hostPath"]
+    path, kind = FileSystem.join("/", given["path"]), given.get("type", "")
+    if kind in ("DirectoryOrCreate", "") and not files.exists(path):
+        # Without a type the container runtime makes the directory.
+        files.mkdir(path, parents=True)
+    elif kind == "FileOrCreate" and not files.exists(path):
+        if not files.is_dir(posixpath.dirname(path)):
+            raise _wrong_type(volume, f"open {path}: no such file or directory")
+        files.write(path, b"")
+    wrong = {
+        "Directory": not files.is_dir(path) and "is not a directory",
+        "DirectoryOrCreate": not files.is_dir(path) and "is not a directory",
+        "File": not files.is_file(path) and "is not a file",
+        "FileOrCreate": not files.is_file(path) and "is not a file",
+        "Socket": "is not a socket",
+        "CharDevice": "is not a character device",
+        "BlockDevice": "is not a block device",
+    }.get(kind)
+    if wrong:
+        raise _wrong_type(volume, f"{path} {wrong}")
+    return path
+
+
+def _wrong_type(volume: Object, why: str) -> NotReady:
+    return NotReady(f'MountVolume.SetUp failed for volume "{volume["name"]}" : hostPath type check failed: {why}')
+
+
+def mount(files: FileSystem, volume: Volume, given: Object, sub_path: str) -> None:
+    """Mount a volume where a container's volumeMount says.
+
+    A subPath of a kept volume is what was there when the container started: updates replace the file it points to, and the
+    container keeps the old one.
+    """
+    path = given["mountPath"].rstrip("/") or "/"
+    read_only = volume.kept or bool(given.get("readOnly"))
+    if not sub_path:
+        files.mount(path, volume.files, volume.root, read_only)
         return
-    prefix = f"{sub_path}/" if sub_path else ""
-    files.mkdir(mount_path, parents=True)
-    for path in sorted(contents):
-        if path.startswith(prefix):
-            target = posixpath.join(mount_path, path.removeprefix(prefix))
-            files.mkdir(posixpath.dirname(target), parents=True)
-            if not files.exists(target) or files.read_bytes(target) != contents[path]:
-                files.write(target, contents[path])
+    root = posixpath.join(volume.root, sub_path)
+    if volume.kept:
+        files.mount(path, _copy(volume.files, root), root, read_only=True)
+        return
+    if not volume.files.exists(root):
+        volume.files.mkdir(root, parents=True)
+    files.mount(path, volume.files, root, read_only)
+
+
+def _copy(files: FileSystem, root: str) -> FileSystem:
+    """What is at `root` now, at the same path of its own."""
+    kept = {
+        path: files.read_bytes(path)
+        for path in files.walk()
+        if files.is_file(path) and (path == root or path.startswith(f"{root}/"))
+    }
+    made = FileSystem(kept)
+    if root not in kept:
+        made.mkdir(root, parents=True)
+    return made
