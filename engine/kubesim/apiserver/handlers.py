@@ -51,6 +51,11 @@ def handle(server: ApiServer, request: http.Request) -> http.Response:
                 return wire.text(NOT_FOUND, 404)
             authorization.check(server, request, target, None)
             return wire.error(messages.resource_not_found())
+        conversion = server.served.conversion(target.group, target.version, target.resource)
+        if conversion is not None:
+            from kubesim.apiserver import oldversions
+
+            return oldversions.Handler(server, request, target, conversion, warnings).run()
         return _Handler(server, request, target, resource, warnings).run()
     except ApiError as error:
         return wire.error(error, warnings=warnings)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 
 from kubesim import schema
+from kubesim.apiserver import conversions
 from kubesim.schema import Resource
 
 # (group, version): served from this minor release on.  What is not here was always there (since 1.16, that is).
@@ -42,11 +43,26 @@ class Served:
         # Counts changes of what is served.
         self.generation = 0
         self._by_path: dict[tuple[str, str, str], Resource] = {}
+        self._conversions = conversions.of_release(minor)
         for resource in schema.RESOURCES.values():
+            if resource.group:
+                # extensions stands right behind the core group (kube-apiserver `pkg/controlplane`, priorities of groups).
+                self._add_converted("extensions")
             for version in resource.versions:
                 since = SINCE.get((resource.group, version, resource.plural), SINCE.get((resource.group, version), 0))
                 if minor >= since:
                     self._by_path[resource.group, version, resource.plural] = resource
+        self._add_converted()
+
+    def _add_converted(self, group: str = "") -> None:
+        """The versions that other ones are converted to; of one group, or of all."""
+        for path, conversion in self._conversions.items():
+            if group in ("", path[0]):
+                self._by_path.setdefault(path, conversion.resource())
+
+    def conversion(self, group: str, version: str, plural: str) -> conversions.Conversion | None:
+        """How objects of this version become stored ones; None where it is the stored version."""
+        return self._conversions.get((group, version, plural))
 
     def find(self, group: str, version: str, plural: str) -> Resource | None:
         return self._by_path.get((group, version, plural))

@@ -62,7 +62,10 @@ class Type:
 def _lines() -> dict[str, str]:
     """Each type's line, under its full name and (the first of that name) its short one."""
     lines: dict[str, str] = {}
-    for line in (Path(__file__).parent / "types.txt").read_text(encoding="utf-8").splitlines():
+    folder = Path(__file__).parent
+    # `removed.txt`: types of versions that later releases have no more, made by hand.
+    text = "".join((folder / name).read_text(encoding="utf-8") for name in ("types.txt", "removed.txt"))
+    for line in text.splitlines():
         name = line.split("\t", 1)[0].split(" ", 1)[0]
         lines[name] = line
         lines.setdefault(name.rsplit(".", 1)[-1], line)
