@@ -1,7 +1,7 @@
 """The API server as an ASGI application: HTTP, watches as chunked bodies, exec and its kin over WebSockets.
 
 WebSocket sub-protocols are those of `apimachinery/pkg/util/remotecommand`: `v4.channel.k8s.io` and `v5.channel.k8s.io`, each
-message a channel byte and data; v5 adds the half-close `0xFF channel`.  Port-forwarding tunnels SPDY and is refused by name.
+message a channel byte and data; v5 adds the half-close `0xFF channel`.  What speaks SPDY instead is in `tunnel`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl
 
 from kubesim import http
 from kubesim.errors import ApiError
-from kubesim.fronts import pacing
+from kubesim.fronts import pacing, spdy, tunnel
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -78,19 +78,26 @@ class App:
             await asyncio.sleep(pacing.TICK)
             self._pacer.catch_up()
 
-    def _answer(self, scope: Scope, body: bytes) -> http.Response:
-        headers = {key.decode("latin-1").lower(): value.decode("latin-1") for key, value in scope["headers"]}
-        request = http.Request(
-            method=scope.get("method", "GET"),
-            path=scope["path"],
-            query=tuple(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)),
-            headers=headers,
-            body=body,
-        )
+    def answer(self, request: http.Request) -> http.Response:
+        """What the server says now."""
         self._pacer.catch_up()
         answer = self._server.handle(request)
         self._pacer.catch_up()
         return answer
+
+    def catch_up(self) -> None:
+        self._pacer.catch_up()
+
+    def _answer(self, scope: Scope, body: bytes) -> http.Response:
+        return self.answer(
+            http.Request(
+                method=scope.get("method", "GET"),
+                path=scope["path"],
+                query=tuple(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)),
+                headers=_request_headers(scope),
+                body=body,
+            )
+        )
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = b""
@@ -129,6 +136,9 @@ class App:
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         await receive()  # websocket.connect
+        if tunnel.TUNNELED in scope.get("subprotocols", ()) and scope["path"].endswith("/portforward"):
+            await self._tunneled(scope, receive, send)
+            return
         protocol = next((each for each in SUBPROTOCOLS if each in scope.get("subprotocols", ())), None)
         answer = self._answer(scope, b"")
         if answer.session is None or protocol is None:
@@ -139,11 +149,7 @@ class App:
                     headers=[("Content-Type", "text/plain; charset=utf-8")],
                     body=f"unable to upgrade: known sub-protocols are {', '.join(SUBPROTOCOLS)}".encode(),
                 )
-            await send({"type": "websocket.http.response.start", "status": answer.status, "headers": _headers(answer)})
-            await send({"type": "websocket.http.response.body", "body": answer.body})
-            # uvicorn (0.54) takes a refused handshake for complete only once its connection is closed, a turn from now,
-            # and complains of who returns before.
-            await asyncio.sleep(0)
+            await _refuse(answer, send)
             return
         await send({"type": "websocket.accept", "subprotocol": protocol})
         session = answer.session
@@ -158,6 +164,27 @@ class App:
             session.close()
             feeding.cancel()
 
+    async def _tunneled(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Port-forward as kubectl since 1.31 does it: SPDY within a WebSocket."""
+        answer = self._answer(scope, b"")
+        if answer.session is None:
+            await _refuse(answer, send)
+            return
+        answer.session.close()
+        await send({"type": "websocket.accept", "subprotocol": tunnel.TUNNELED})
+        outgoing: asyncio.Queue[bytes] = asyncio.Queue()
+        request = http.Request(method="POST", path=scope["path"], headers=_request_headers(scope))
+        forward = tunnel.Forward(self, request, outgoing.put_nowait, lambda: None)
+        sending = asyncio.create_task(_pass_on(outgoing, send))
+        try:
+            while (message := await receive())["type"] != "websocket.disconnect":
+                forward.receive(message.get("bytes") or b"")
+        except spdy.Broken:
+            await send({"type": "websocket.close", "code": 1002})
+        finally:
+            forward.close()
+            sending.cancel()
+
     async def _feed(self, session: http.Session, receive: Receive) -> None:
         while True:
             message = await receive()
@@ -170,6 +197,19 @@ class App:
                 session.write(data[0], data[1:])
             # A key is echoed at once, not at the next tick.
             self._pacer.catch_up()
+
+
+async def _pass_on(outgoing: asyncio.Queue[bytes], send: Send) -> None:
+    while True:
+        await send({"type": "websocket.send", "bytes": await outgoing.get()})
+
+
+async def _refuse(answer: http.Response, send: Send) -> None:
+    await send({"type": "websocket.http.response.start", "status": answer.status, "headers": _headers(answer)})
+    await send({"type": "websocket.http.response.body", "body": answer.body})
+    # uvicorn (0.54) takes a refused handshake for complete only once its connection is closed, a turn from now,
+    # and complains of who returns before.
+    await asyncio.sleep(0)
 
 
 async def _until_disconnect(receive: Receive) -> None:
@@ -195,6 +235,10 @@ async def _chunks(
         waiting.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await waiting
+
+
+def _request_headers(scope: Scope) -> dict[str, str]:
+    return {key.decode("latin-1").lower(): value.decode("latin-1") for key, value in scope["headers"]}
 
 
 def _headers(answer: http.Response) -> list[tuple[bytes, bytes]]:

@@ -16,7 +16,7 @@ from typing import IO
 
 from kubesim.cluster import Cluster
 from kubesim.errors import LearnerError
-from kubesim.fronts import asgi, dnsport, pacing
+from kubesim.fronts import asgi, dnsport, pacing, tunnel
 
 KUBECONFIG = """\
 apiVersion: v1
@@ -93,6 +93,7 @@ def serve(
     app = asgi.App(cluster.api, pacer, dns)
     config = uvicorn.Config(
         app,
+        http=tunnel.protocols(app),
         ws="websockets-sansio",
         log_level="warning",
         timeout_graceful_shutdown=1,

@@ -201,25 +201,27 @@ class PortForward(Channels):
         self._host = host
         self._ports = ports
         self._connections: dict[int, Any] = {}
+        # What came for a connection before it was made, and whether its end did.
         self._waiting: dict[int, list[bytes]] = {}
+        self._half_closed: set[int] = set()
         self._tasks: list[Task[None]] = []
         for index, port in enumerate(ports):
             # The first frame of each channel is its port number, little-endian.
             number = port.to_bytes(2, "little")
             self.put(2 * index, number)
             self.put(2 * index + 1, number)
+            # At once, not at the first byte: where the server speaks first the client says nothing.
+            self._waiting[index] = []
+            self._tasks.append(world.spawn(self._connect(index), "port-forward"))
 
     def write(self, channel: int, data: bytes) -> None:
         index = channel // 2
-        if channel % 2 or index >= len(self._ports):
+        if channel % 2:
             return
-        if index in self._connections:
-            self._tasks.append(self._world.spawn(self._connections[index].send(data), "port-forward"))
-        elif index in self._waiting:
+        if index in self._waiting:
             self._waiting[index].append(data)
-        else:
-            self._waiting[index] = [data]
-            self._tasks.append(self._world.spawn(self._connect(index), "port-forward"))
+        elif index in self._connections:
+            self._tasks.append(self._world.spawn(self._connections[index].send(data), "port-forward"))
 
     async def _connect(self, index: int) -> None:
         port = self._ports[index]
@@ -229,9 +231,12 @@ class PortForward(Channels):
             self.put(2 * index + 1, f"failed to connect to localhost:{port} inside namespace: {error}".encode())
             self.end()
             return
-        for data in self._waiting.pop(index, []):
-            await connection.send(data)
+        while self._waiting[index]:
+            await connection.send(self._waiting[index].pop(0))
+        del self._waiting[index]
         self._connections[index] = connection
+        if index in self._half_closed:
+            connection.send_eof()
         try:
             while data := await connection.recv():
                 self.put(2 * index, data)
@@ -241,8 +246,12 @@ class PortForward(Channels):
         self.end()
 
     def close_channel(self, channel: int) -> None:
+        if channel % 2:
+            return
         if channel // 2 in self._connections:
             self._connections[channel // 2].send_eof()
+        else:
+            self._half_closed.add(channel // 2)
 
     def close(self) -> None:
         for connection in self._connections.values():
