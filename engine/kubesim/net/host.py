@@ -168,13 +168,14 @@ class Host:
 
     def source_for(self, device: str, nexthop: str = "") -> str:
         """The address that this host speaks from on an interface (Linux, net/ipv4/devinet.c: inet_select_addr):
-        the one in the next hop's subnet, else the first there, else the first of any interface.  "" when there is none."""
+        the one in the next hop's subnet, else the first there, else the first of any interface.  Those of scope host are
+        for the host alone: what is masqueraded on lo gets another interface's.  "" when there is none."""
         ipv6 = ":" in nexthop
         first = ""
         interface = self.interfaces.get(device)
         if interface is not None:
             for each in interface.addresses:
-                if (":" in each.ip) != ipv6:
+                if (":" in each.ip) != ipv6 or each.scope == "host":
                     continue
                 if nexthop and address.prefix(str(each)).contains(nexthop):
                     return each.ip

@@ -117,6 +117,7 @@ class Connection:
         self._reader: Future[None] | None = None
         self._eof = False
         self._error: errors.NetError | None = None
+        self._soft = ""
         self._outbox: deque[Packet] = deque()
         self._tries = 0
         self._timer: Timer | None = None
@@ -156,6 +157,10 @@ class Connection:
         except world_module.Cancelled:
             self._forget()
             raise
+        if self._soft:
+            # Clients that wait in poll(2) ask for SO_ERROR when the connection stands, and get a soft error, too.
+            self.close()
+            raise errors.from_errno(self._soft, self.trace)
         return self
 
     def _send_syn(self) -> None:
@@ -219,9 +224,15 @@ class Connection:
         return None
 
     def icmp(self, message: str) -> None:
-        """An ICMP error about it came: the end while connecting, otherwise a soft error (RFC 1122, 4.2.3.9)."""
+        """An ICMP error about it came: the end while connecting, otherwise a soft error (RFC 1122, 4.2.3.9).
+
+        As a client that polls sees it: curl, Go, Python with a time-out.  One that blocks in connect(2) hears of the error
+        only when its SYN is sent again, a second later, since its socket is locked when the ICMP comes."""
+        errno = errors.ICMP_ERRNO.get(message, "EHOSTUNREACH")
         if self.state == "SYN-SENT" and self._connected is not None:
-            self._connected.fail(errors.from_errno(errors.ICMP_ERRNO.get(message, "EHOSTUNREACH")))
+            self._connected.fail(errors.from_errno(errno))
+        elif self._connected is not None:
+            self._soft = errno
 
     def _reset_by_peer(self) -> None:
         if self.state == "SYN-SENT" and self._connected is not None:
