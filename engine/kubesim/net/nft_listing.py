@@ -128,8 +128,8 @@ def _chain_lines(of: NftChain, handles: bool, rules: bool = True) -> list[str]:
 def _priority(of: NftChain) -> str:
     """By name, where it has one or is near one (src/rule.c: prio2str)."""
     for name, number in nft.PRIORITIES.items():
-        # dstnat is a name at prerouting only, srcnat at postrouting only.
-        if {"dstnat": "prerouting", "srcnat": "postrouting"}.get(name, of.hook) != of.hook:
+        # dstnat is a name at prerouting only, srcnat at postrouting and input.
+        if of.hook not in {"dstnat": ("prerouting",), "srcnat": ("postrouting", "input")}.get(name, (of.hook,)):
             continue
         apart = of.priority - number
         if not apart:
