@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from kubesim import http, ids
-from kubesim.apiserver.controllers import registration
+from kubesim.apiserver.controllers import bootstraproles, registration
 from kubesim.errors import ApiError
 from kubesim.store.store import Event
 
@@ -53,6 +53,7 @@ class Bootstrap:
         self.reconcile()
         for resource, obj in registration.objects_of(self._server):
             self._ensure(resource, obj)
+        bootstraproles.store(self._server)
         for resource in ("namespaces", "services", "endpoints"):
             self._client._registry.store.watch(resource, self._deleted)
         self._world.call_later(INTERVAL, self._tick, background=True)
