@@ -86,7 +86,7 @@ async def start(ctx: Context, path: str) -> int:
     except BrokenPipe:
         return 141
     except LearnerError as error:
-        ctx.complain(f"{ctx.name}: {error}" if not error.message.startswith(ctx.name) else str(error))
+        ctx.complain(str(error) if f"{ctx.name}: " in error.message else f"{ctx.name}: {error}")
         return 1
     except OSError as error:
         ctx.complain(f"{ctx.name}: {error}: {reason(error)}")
