@@ -120,6 +120,25 @@ class Cluster:
         """Drive the world until the coroutine is done."""
         return self.world.run(coro)
 
+    # -- failure --------------------------------------------------------------------------------------------
+
+    def fail_node(self, name: str) -> None:
+        """Pull the node's plug: nobody hears of it any more, nor of what ran on it."""
+        self._plug(name, up=False)
+        self.kubelets[name].stop()
+        self.api.kubelets.pop(name, None)
+
+    def recover_node(self, name: str) -> None:
+        """Put the plug in again: its kubelet finds out what has become of its pods."""
+        self._plug(name, up=True)
+        self.api.kubelets[name] = self.kubelets[name]
+        self.kubelets[name].start()
+
+    def _plug(self, name: str, *, up: bool) -> None:
+        host = self.machine(f"node/{name}").net
+        spec = next(each for each in self.preset.nodes if each.name == name)
+        host.interfaces[spec.interface].up = up
+
     # -- places ---------------------------------------------------------------------------------------------
 
     def machine(self, place: str) -> Machine:

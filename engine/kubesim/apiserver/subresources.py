@@ -118,9 +118,20 @@ def evict(server: ApiServer, call: Call, options: DeleteOptions) -> None:
     if pod.get("status", {}).get("phase") not in ("Succeeded", "Failed", "Pending"):
         for budget in registry.store.list("poddisruptionbudgets.policy", call.namespace):
             selector = selectors.from_label_selector(budget["spec"].get("selector"))
-            if selector.matches(pod["metadata"].get("labels")) and budget["status"].get("disruptionsAllowed", 0) <= 0:
+            if not selector.matches(pod["metadata"].get("labels")):
+                continue
+            if budget["status"].get("disruptionsAllowed", 0) <= 0:
                 raise _over_budget(budget)
+            _spend(server, budget, call.name)
     registry.delete(call, options)
+
+
+def _spend(server: ApiServer, budget: Object, pod: str) -> None:
+    """checkAndDecrement: what the budget's controller would find out only later is written down at once."""
+    status = dict(budget["status"])
+    status["disruptionsAllowed"] -= 1
+    status["disruptedPods"] = {**status.get("disruptedPods", {}), pod: ids.timestamp(server.world.now)}
+    server.registry.store.update("poddisruptionbudgets.policy", {**budget, "status": status})
 
 
 def _over_budget(budget: Object) -> ApiError:

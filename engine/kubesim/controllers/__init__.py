@@ -13,8 +13,10 @@ from collections.abc import Callable, Mapping
 
 from kubesim.client import Client
 from kubesim.controllers import (
+    cronjob,
     daemonset,
     deployment,
+    disruption,
     endpoints,
     endpointslice,
     endpointslicemirroring,
@@ -47,6 +49,8 @@ REGISTRY: dict[str, type[Controller]] = {
     "daemonset-controller": daemonset.DaemonSetController,
     "statefulset-controller": statefulset.StatefulSetController,
     "job-controller": job.JobController,
+    "disruption-controller": disruption.DisruptionController,
+    "cronjob-controller": cronjob.CronJobController,
     "deployment-controller": deployment.DeploymentController,
     "replicaset-controller": replicaset.ReplicaSetController,
     "node-lifecycle-controller": nodelifecycle.NodeLifecycleController,

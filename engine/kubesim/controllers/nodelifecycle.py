@@ -132,6 +132,9 @@ class NodeLifecycleController(Controller):
         silent = self.world.now - self._heard.get(key, self.world.now)
         if silent >= self.grace:
             node = self._unknown(node)
+        else:
+            # A look that came too early to find it silent must not be the last.
+            self.enqueue_after(key, self.grace - silent, background=True)
         now = ids.timestamp(self.world.now)
         taints = wanted_taints(node, now)
         if taints != matching.taints(node):
