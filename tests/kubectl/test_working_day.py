@@ -1,0 +1,155 @@
+"""Every real kubectl at hand, and ours, through the same working day on `kubesim serve`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.kubectl, pytest.mark.slow]
+
+KUBESIM = str(Path(sys.executable).parent / "kubesim")
+
+
+def _programs() -> dict[str, list[str]]:
+    """By name: those that stand beside the one on the path, else that one; and ours."""
+    found = {"ours": [KUBESIM, "kubectl"]}
+    main = shutil.which("kubectl")
+    if main is not None:
+        beside = sorted(Path(main).resolve().parent.glob("kubectl.1.*"))
+        found |= {each.name.removeprefix("kubectl."): [str(each)] for each in beside}
+        if not beside:
+            found["path"] = [main]
+    return found
+
+
+PROGRAMS = _programs()
+
+WEB = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  replicas: 1
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      terminationGracePeriodSeconds: 1
+      containers:
+      - {name: nginx, image: nginx, ports: [{name: http, containerPort: 80}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec:
+  selector: {app: web}
+  ports: [{port: 8000, targetPort: http}]
+"""
+
+
+@dataclass
+class Day:
+    """One program, in a namespace of its own."""
+
+    program: list[str]
+    folder: Path
+    space: str
+    kubeconfig: str
+
+    def start(self, *args: str) -> subprocess.Popen[str]:
+        env = {**os.environ, "KUBECONFIG": self.kubeconfig, "HOME": str(self.folder)}
+        env["KUBE_EDITOR"] = "sed -i s/replicas:.1/replicas:\\ 2/"
+        return subprocess.Popen(
+            [*self.program, *args],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=env,
+            cwd=self.folder,
+        )
+
+    def __call__(self, line: str, *more: str, stdin: str = "", code: int = 0) -> str:
+        """Standard output of a command that must end with `code`."""
+        command = [*line.split(" "), "-n", self.space, *more]
+        process = self.start(*command)
+        out, err = process.communicate(stdin, timeout=60)
+        assert process.returncode == code, f"$ kubectl {command}\n[{process.returncode}]\n{out}{err}"
+        return out
+
+
+@pytest.fixture(scope="module")
+def kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    path = tmp_path_factory.mktemp("serve") / "config"
+    process = subprocess.Popen(
+        [KUBESIM, "serve", "--preset", "kind", "--speed", "5", "--kubeconfig", str(path)],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        if "KUBECONFIG" in line:
+            break
+    yield str(path)
+    process.terminate()
+    process.wait(10)
+
+
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_a_working_day(name: str, kubeconfig: str, tmp_path: Path) -> None:
+    day = Day(PROGRAMS[name], tmp_path, f"day-{name.replace('.', '-')}", kubeconfig)
+    (tmp_path / "web.yaml").write_text(WEB)
+    day(f"create namespace {day.space}")
+    assert day("apply -f web.yaml") == "deployment.apps/web created\nservice/web created\n"
+    assert "successfully rolled out" in day("rollout status deploy/web --timeout=60s")
+    assert day("wait --for=condition=Available deploy/web --timeout=60s") == "deployment.apps/web condition met\n"
+    assert "web   1/1" in day("get deploy,svc,pods")
+    assert "Endpoints:" in day("describe svc web")
+    pod = day("get pods -l app=web -o jsonpath={.items[0].metadata.name}")
+    assert "Successfully assigned" in day(f"describe pod {pod}")
+
+    assert day("exec deploy/web", "--", "echo", "hi") == "hi\n"
+    assert day("exec -i deploy/web", "--", "tr", "a-z", "A-Z", stdin="shout\n") == "SHOUT\n"
+    day("exec deploy/web", "--", "sh", "-c", "exit 3", code=3)
+    assert "nginx" in day("logs deploy/web")
+    (tmp_path / "note").write_text("a note\n")
+    day(f"cp note {pod}:/tmp/note")
+    day(f"cp {pod}:/tmp/note back")
+    assert (tmp_path / "back").read_text() == "a note\n"
+    _forwarded(day)
+
+    assert day("edit deploy web") == "deployment.apps/web edited\n"
+    assert day("get deploy web -o jsonpath={.spec.replicas}") == "2"
+    (tmp_path / "web.yaml").write_text(WEB.replace("port: 8000", "port: 8001"))
+    assert "+  - port: 8001" in day("diff -f web.yaml", code=1)
+    assert "service/web configured" in day("apply -f web.yaml")
+    assert day("set image deploy/web nginx=nginx:1.25") == "deployment.apps/web image updated\n"
+    assert "successfully rolled out" in day("rollout status deploy/web --timeout=60s")
+    assert "REVISION" in day("rollout history deploy/web")
+    assert day("rollout undo deploy/web") == "deployment.apps/web rolled back\n"
+    assert "FIELD" in day("explain service.spec.type")
+    assert day("scale deploy web --replicas=1") == "deployment.apps/web scaled\n"
+    assert "deleted" in day("delete -f web.yaml --wait=false")
+    assert "deleted" in day(f"delete namespace {day.space} --wait=false")
+
+
+def _forwarded(day: Day) -> None:
+    process = day.start("-n", day.space, "port-forward", "svc/web", ":8000")
+    try:
+        assert process.stdout is not None
+        said = process.stdout.readline()
+        port = said.removeprefix("Forwarding from 127.0.0.1:").split(" ")[0]
+        for _ in range(2):
+            page = urllib.request.urlopen(f"http://127.0.0.1:{port}", timeout=10).read()
+            assert b"Welcome to nginx!" in page
+    finally:
+        process.terminate()
+        process.communicate(timeout=10)
