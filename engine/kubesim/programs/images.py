@@ -48,6 +48,7 @@ MODULES = {
         "rancher/mirrored-flannelcni-flannel",
         "flannel/flannel",
     ),
+    "traefik": ("traefik",),
     "local_path": ("kindest/local-path-provisioner", "rancher/local-path-provisioner"),
 }
 
