@@ -181,10 +181,10 @@ def test_nginx_refuses_a_wrong_configuration(wire, conf, words):
             "Hello, world!\nVersion: 2.0.0\nHostname: server\n",
         ),
         ("luksa/kubia", 8080, "You've hit server\n"),
-        ("pgolard/ms-hello:v4", 7777, "This is the hello world custom node parent\n"),
-        ("pgolard/ms-bye:v4", 9999, "This is the test bye with custom node parent image\n"),
-        ("pgolard/multcont-morning:v3", 1234, "This is the good morning root\n"),
-        ("pgolard/multcont-afternoon:v3", 4321, "This is the good afternoon root\n"),
+        ("pgolard/ms-hello:v4", 7777, "This is the hello world custom node parent"),
+        ("pgolard/ms-bye:v4", 9999, "This is the test bye with custom node parent image"),
+        ("pgolard/multcont-morning:v3", 1234, "This is the good morning root"),
+        ("pgolard/multcont-afternoon:v3", 4321, "This is the good afternoon root"),
     ],
 )
 def test_what_the_documents_images_say(wire, image, port, body):

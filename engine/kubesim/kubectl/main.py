@@ -120,9 +120,13 @@ async def _run(args: list[str], into: io.IO) -> int:
 
 
 def _first_word(args: Iterable[str]) -> tuple[str, list[str]]:
-    """The first argument that is no global flag, and the others.  Global flags may stand before the command."""
-    takes_value = {f"--{flag.name}" for flag in session.GLOBAL_FLAGS if flag.kind != "bool"}
-    takes_value |= {f"-{flag.short}" for flag in session.GLOBAL_FLAGS if flag.short and flag.kind != "bool"}
+    """The first argument that is no flag, and the others.  Flags may stand before the command.
+
+    As cobra's stripFlags: a flag that is not known yet, for it is the command's own, is taken to have a value after it
+    (`-o yaml get pods`; but `--watch get pods` is not understood).
+    """
+    known = {f"--{flag.name}": flag for flag in session.GLOBAL_FLAGS}
+    known |= {f"-{flag.short}": flag for flag in session.GLOBAL_FLAGS if flag.short}
     rest = list(args)
     at = 0
     while at < len(rest):
@@ -131,7 +135,8 @@ def _first_word(args: Iterable[str]) -> tuple[str, list[str]]:
             break
         if not arg.startswith("-"):
             return arg, rest[:at] + rest[at + 1 :]
-        at += 2 if arg in takes_value else 1
+        alone = "=" in arg or (len(arg) > 2 and not arg.startswith("--"))
+        at += 1 if alone or (arg in known and known[arg].kind == "bool") else 2
     return "", rest
 
 

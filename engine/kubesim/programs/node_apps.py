@@ -76,7 +76,7 @@ def _express(paths: dict[str, str]) -> Answer:
         powered = ("X-Powered-By", "Express")
         body = paths.get(request.path)
         if body is not None and request.method in ("GET", "HEAD"):
-            return http.Response(headers=[powered, ("Content-Type", "text/html; charset=utf-8")], body=f"{body}\n".encode())
+            return http.Response(headers=[powered, ("Content-Type", "text/html; charset=utf-8")], body=body.encode())
         page = (
             '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>Error</title>\n</head>\n<body>\n'
             f"<pre>Cannot {request.method} {request.path}</pre>\n</body>\n</html>\n"
