@@ -120,6 +120,20 @@ def test_what_a_pod_had_goes_with_it() -> None:
     assert own not in host.ipsets
 
 
+def test_ipset_shows_whom_a_policy_means() -> None:
+    bench = Bench("vagrant")
+    bench.apply(policy("x", "{podSelector: {}, ingress: [{from: [{podSelector: {matchLabels: {pod: b}}}]}]}"))
+    (own,) = [name for name in bench.cluster.nodes["k8smaster"].net.ipsets.names() if name.startswith("cali40s:")]
+    shown = bench.cluster.shell(f"sudo ipset list {own}; sudo ipset test {own} {bench.ip('x/b')}; ipset list")
+    assert shown.stdout.endswith(f"Members:\n{bench.ip('x/b')}\n")
+    assert "Type: hash:net\n" in shown.stdout
+    assert "References: 1\n" in shown.stdout
+    assert shown.stderr.splitlines() == [
+        f"Warning: {bench.ip('x/b')} is in set {own}.",
+        "ipset v7.17: Kernel error received: Operation not permitted",
+    ]
+
+
 def test_a_pod_that_felix_does_not_know_is_cut_off() -> None:
     """With felix gone, the rules that it left drop what has no chain."""
     bench = Bench("vagrant")
