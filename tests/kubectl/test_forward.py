@@ -73,7 +73,7 @@ def test_a_port_where_nobody_listens_ends_it(cluster):
         ("nope 80", 'Error from server (NotFound): pods "nope" not found\n'),
         (
             "deploy/web",
-            "error: at least 1 PORT is required for port-forward\nSee 'kubectl port-forward -h' for help and examples\n",
+            "error: TYPE/NAME and list of ports are required for port-forward\nSee 'kubectl port-forward -h' for help and examples\n",
         ),
         ("-n kube-system svc/kube-dns 53", "error: UDP protocol is not supported for 53\n"),
     ],

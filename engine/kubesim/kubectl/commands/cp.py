@@ -34,7 +34,7 @@ def _place(text: str) -> tuple[str, str, str]:
 
 async def run(of: session.Session) -> int:
     if len(of.args) != 2:
-        raise of.hint("source and destination are required")
+        raise fail.Failed("error: source and destination are required")
     source, target = _place(of.args[0]), _place(of.args[1])
     if source[1] and target[1]:
         raise fail.Failed("error: one of src or dest must be a local file specification")

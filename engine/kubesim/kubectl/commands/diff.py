@@ -15,7 +15,19 @@ from kubesim.machinery import objects
 Object = dict[str, Any]
 
 
+# 1 says that there is a difference, so what goes wrong has another code (cmdutil.CheckDiffErr).
+TROUBLE = 2
+
+
 async def run(of: session.Session) -> int:
+    try:
+        return await _run(of)
+    except fail.Failed as error:
+        error.code = max(error.code, TROUBLE)
+        raise
+
+
+async def _run(of: session.Session) -> int:
     if not builder.filenames(of):
         raise fail.Failed("error: must specify one of -f and -k")
     if of.io.execute is None:

@@ -127,7 +127,7 @@ def _exit_code(of: session.Session, verdict: bytes) -> int:
 
 async def attach(of: session.Session) -> int:
     if len(of.args) != 1:
-        raise of.hint("at least 1 argument is required for attach")
+        raise fail.Failed("error: at least 1 argument is required for attach")
     pod = podtargets.pod(of, of.args[0])
     return await attach_to(of, pod, of.flags["container"], of.flags["stdin"], _tty(of))
 

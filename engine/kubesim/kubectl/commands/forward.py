@@ -35,10 +35,8 @@ class Port:
 
 
 async def run(of: session.Session) -> int:
-    if not of.args:
-        raise of.hint("TYPE/NAME and list of ports are required for port-forward")
     if len(of.args) < 2:
-        raise of.hint("at least 1 PORT is required for port-forward")
+        raise of.hint("TYPE/NAME and list of ports are required for port-forward")
     target, pod = _target(of, of.args[0])
     ports = [_port(text) for text in _translated(of.args[1:], target, pod)]
     phase = (pod.get("status") or {}).get("phase", "")
