@@ -68,7 +68,7 @@ class Service(base.Strategy):
     def shown(self, obj: Object) -> Object:
         """An ExternalName keeps its internalTrafficPolicy to itself until it is something else again."""
         spec = obj["spec"]
-        if spec["type"] == EXTERNAL_NAME and "internalTrafficPolicy" in spec:
+        if spec.get("type") == EXTERNAL_NAME and "internalTrafficPolicy" in spec:
             return {**obj, "spec": {key: value for key, value in spec.items() if key != "internalTrafficPolicy"}}
         return obj
 
