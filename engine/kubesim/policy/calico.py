@@ -22,6 +22,7 @@ Sources: projectcalico/felix `rules/` (static.go, dispatch.go, endpoints.go, pol
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -239,7 +240,7 @@ def _dispatch(out: Rendered, chain: str, prefix: str, option: str, names: list[s
         groups.setdefault(name[: common + 1], []).append(name)
     rules = []
     for start, group in groups.items():
-        own = [f"{option} {name} --goto {chain_name(prefix, name)}" for name in group]
+        own = [f"{option} {name} --goto {prefix}{name}" for name in group]
         if len(group) == 1:
             rules += own
         else:
@@ -257,6 +258,74 @@ def _common(names: list[str]) -> int:
     return next((at for at, (one, other) in pairs if one != other), min(len(names[0]), len(names[-1])))
 
 
+class _Way(NamedTuple):
+    """How the chains of one direction are called: the pod's own, policies' and profiles'; and what only it asks first."""
+
+    own: str
+    policies: str
+    profiles: str
+    first: tuple[str, ...] = ()
+
+
+_WAYS: dict[Direction, _Way] = {
+    "ingress": _Way("cali-tw-", "cali-pi-", "cali-pri-"),
+    "egress": _Way(
+        "cali-fw-",
+        "cali-po-",
+        "cali-pro-",
+        (
+            f"{_said('Drop VXLAN encapped packets originating in pods')} -p 17 -m multiport "
+            f"--destination-ports {VXLAN_PORT} {_jump('DROP')}",
+            f"{_said('Drop IPinIP encapped packets originating in pods')} -p 4 {_jump('DROP')}",
+        ),
+    ),
+}
+
+
+class _Profile(NamedTuple):
+    chain: str
+    rules: list[str]
+    meaning: str
+
+
+@functools.lru_cache(maxsize=4096)
+def _profiles(prefix: str, namespace: str, account: str) -> tuple[_Profile, _Profile]:
+    """A pod's profiles: its namespace's, which allows everything, and its service account's, which says nothing."""
+    return (
+        _Profile(
+            chain_name(prefix, f"kns.{namespace}"),
+            [_set_mark(ACCEPT), f"{_has(ACCEPT)} {_jump('RETURN')}"],
+            f"the profile of namespace {namespace}",
+        ),
+        _Profile(
+            chain_name(prefix, f"ksa.{namespace}.{account}"), [], f"the profile of service account {namespace}/{account}"
+        ),
+    )
+
+
+@functools.lru_cache(maxsize=4096)
+def _endpoint_rules(direction: Direction, namespace: str, account: str, policies: tuple[str, ...]) -> list[str]:
+    """A pod's own chain in one direction; `policies` are the chains of those that isolate it.  Most pods share theirs."""
+    way = _WAYS[direction]
+    rules = [
+        f"-m conntrack --ctstate RELATED,ESTABLISHED {_jump('ACCEPT')}",
+        f"-m conntrack --ctstate INVALID {_jump('DROP')}",
+        _clear_mark(ACCEPT),
+        *way.first,
+    ]
+    if policies:
+        rules.append(f"{_said('Start of policies')} {_clear_mark(PASS)}")
+        for policy in policies:
+            rules.append(f"{_has_not(PASS)} {_jump(policy)}")
+            rules.append(f"{_said('Return if policy accepted')} {_has(ACCEPT)} {_jump('RETURN')}")
+        rules.append(f"{_said('Drop if no policies passed packet')} {_has_not(PASS)} {_jump('DROP')}")
+    for profile in _profiles(way.profiles, namespace, account):
+        rules.append(_jump(profile.chain))
+        rules.append(f"{_said('Return if profile accepted')} {_has(ACCEPT)} {_jump('RETURN')}")
+    rules.append(f"{_said('Drop if no profiles matched')} {_jump('DROP')}")
+    return rules
+
+
 class _Endpoint:
     """The two chains of a pod, and the chains of policies and profiles that they jump to."""
 
@@ -267,46 +336,16 @@ class _Endpoint:
         self._pod = pod
 
     def write(self) -> None:
-        self._direction("ingress", "cali-tw-", "cali-pi-", "cali-pri-", [])
-        encapsulated = [
-            f"{_said('Drop VXLAN encapped packets originating in pods')} -p 17 -m multiport "
-            f"--destination-ports {VXLAN_PORT} {_jump('DROP')}",
-            f"{_said('Drop IPinIP encapped packets originating in pods')} -p 4 {_jump('DROP')}",
-        ]
-        self._direction("egress", "cali-fw-", "cali-po-", "cali-pro-", encapsulated)
-
-    def _direction(self, direction: Direction, own: str, policies: str, profiles: str, first: list[str]) -> None:
-        chain = chain_name(own, self._interface)
-        rules = [
-            f"-m conntrack --ctstate RELATED,ESTABLISHED {_jump('ACCEPT')}",
-            f"-m conntrack --ctstate INVALID {_jump('DROP')}",
-            _clear_mark(ACCEPT),
-            *first,
-        ]
-        selecting = self._state.selecting(self._pod, direction)
-        if selecting:
-            rules.append(f"{_said('Start of policies')} {_clear_mark(PASS)}")
-            for policy in selecting:
-                rules.append(f"{_has_not(PASS)} {_jump(self._policy(policy, direction, policies))}")
-                rules.append(f"{_said('Return if policy accepted')} {_has(ACCEPT)} {_jump('RETURN')}")
-            rules.append(f"{_said('Drop if no policies passed packet')} {_has_not(PASS)} {_jump('DROP')}")
-        for profile in (f"kns.{self._pod.namespace}", f"ksa.{self._pod.namespace}.{self._pod.account}"):
-            rules.append(_jump(self._profile(profile, profiles)))
-            rules.append(f"{_said('Return if profile accepted')} {_has(ACCEPT)} {_jump('RETURN')}")
-        rules.append(f"{_said('Drop if no profiles matched')} {_jump('DROP')}")
-        self._out.chains[chain] = rules
-        self._out.ends[chain] = (self._pod, direction)
-        self._out.names[chain] = f"{'to' if direction == 'ingress' else 'from'} {self._pod}"
-
-    def _profile(self, name: str, prefix: str) -> str:
-        chain = chain_name(prefix, name)
-        allows = name.startswith("kns.")
-        self._out.chains[chain] = [_set_mark(ACCEPT), f"{_has(ACCEPT)} {_jump('RETURN')}"] if allows else []
-        kind, _, of = name.partition(".")
-        self._out.names[chain] = (
-            f"the profile of namespace {of}" if kind == "kns" else f"the profile of service account {of.replace('.', '/', 1)}"
-        )
-        return chain
+        out, pod = self._out, self._pod
+        for direction, way in _WAYS.items():
+            policies = [self._policy(each, direction, way.policies) for each in self._state.selecting(pod, direction)]
+            for profile in _profiles(way.profiles, pod.namespace, pod.account):
+                out.chains[profile.chain] = profile.rules
+                out.names[profile.chain] = profile.meaning
+            chain = way.own + self._interface
+            out.chains[chain] = _endpoint_rules(direction, pod.namespace, pod.account, tuple(policies))
+            out.ends[chain] = (pod, direction)
+            out.names[chain] = f"{'to' if direction == 'ingress' else 'from'} {pod}"
 
     def _policy(self, policy: Policy, direction: Direction, prefix: str) -> str:
         chain = chain_name(prefix, f"{policy.namespace}/knp.default.{policy.name}")
