@@ -15,8 +15,8 @@ from test_rows import policy
 from kubesim.cluster import Cluster
 from kubesim.machinery import selectors
 from kubesim.policy import calico
-from kubesim.policy.calico import chain_name
 from kubesim.policy.model import Peer, Pod, Policy, Rule, State
+from kubesim.policy.names import chain_name, interface_name
 
 DB = Pod(namespace="default", name="db", node="n1", ips=("10.88.0.26",), labels={"app": "db"})
 BACKEND = Pod(
@@ -107,7 +107,7 @@ def test_felix_stands_first_at_each_hook_and_puts_itself_back(node: Cluster) -> 
 def test_what_a_pod_had_goes_with_it() -> None:
     bench = Bench("vagrant")
     host = bench.cluster.nodes["k8smaster"].net
-    interface = calico.interface_name(Pod(namespace="x", name="a"))
+    interface = interface_name(Pod(namespace="x", name="a"))
     spec = "{podSelector: {matchLabels: {pod: a}}, ingress: [{from: [{podSelector: {matchLabels: {pod: b}}}]}]}"
     bench.apply(policy("x", spec))
     chains = host.netfilter.table("filter").chains

@@ -11,29 +11,26 @@ Neither chain accepts: a packet between two pods of one node has to come through
 
 Packets that the node itself sends to its pods pass `cali-OUTPUT`, which lets them go: kubelet's probes need no policy.
 
-Names longer than 28 characters are hashed, and each rule carries in its comment a hash of itself and of all rules before it,
+Long names are hashed (`names`), and each rule carries in its comment a hash of itself and of all rules before it,
 by which felix finds the rules that somebody tampered with.  The hashes here are derived as felix derives them, and come out
 the same.  The form is that of v3.10 to v3.14 (2019 to 2020).
 
-Sources: projectcalico/felix `rules/` (static.go, dispatch.go, endpoints.go, policy.go), `iptables/rules.go`,
-`hashutils/id.go`; libcalico-go `lib/backend/k8s/conversion/conversion.go`, `lib/selector`, `lib/hash`.
+Sources: projectcalico/felix `rules/` (static.go, dispatch.go, endpoints.go, policy.go); libcalico-go
+`lib/backend/k8s/conversion/conversion.go`.
 """
 
 from __future__ import annotations
 
-import base64
 import functools
-import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from kubesim.machinery.selectors import Requirement, Selector
+from kubesim.policy import names
 from kubesim.policy.model import Direction, Peer, Pod, Policy, Port, Rule, State
 
 ACCEPT, PASS, ALL_BLOCKS, THIS_BLOCK = 0x10000, 0x20000, 0x40000, 0x80000
 ALL_MARKS = 0xF0000
-MAX_CHAIN, MAX_SET = 28, 31
 VXLAN_PORT = 4789
 # xt_multiport's limit: a range takes two of the places.
 PORTS_A_RULE = 15
@@ -57,91 +54,12 @@ class Rendered:
     ends: dict[str, tuple[Pod, Direction]] = field(default_factory=dict)
 
 
-# -- hashes ----------------------------------------------------------------------------------------------------------
-
-
-def _base64(digest: bytes) -> str:
-    return base64.urlsafe_b64encode(digest).decode().rstrip("=")
-
-
-def chain_name(prefix: str, suffix: str) -> str:
-    """hashutils.GetLengthLimitedID."""
-    if len(prefix) + len(suffix) > MAX_CHAIN or (len(prefix) + len(suffix) == MAX_CHAIN and suffix.startswith("_")):
-        digest = _base64(hashlib.sha256(suffix.encode()).digest())
-        return f"{prefix}_{digest[: MAX_CHAIN - 1 - len(prefix)]}"
-    return prefix + suffix
-
-
-def rule_hashes(chain: str, rules: Sequence[str]) -> list[str]:
-    """Chain.RuleHashes: sixteen characters for each rule; a rule's place and what stands above it change them."""
-    digest = hashlib.sha224(chain.encode()).digest()
-    found = []
-    for rule in rules:
-        digest = hashlib.sha224(digest + f"-A {chain} HASH {rule}".encode()).digest()
-        found.append(_base64(digest)[:16])
-    return found
-
-
-def interface_name(pod: Pod) -> str:
-    """conversion.VethNameForWorkload: what the CNI plug-in calls the node's end of the pod's wire."""
-    return "cali" + hashlib.sha1(f"{pod.namespace}.{pod.name}".encode(), usedforsecurity=False).hexdigest()[:11]
-
-
-def _unique(prefix: str, content: str) -> str:
-    """hash.MakeUniqueID."""
-    return f"{prefix}:{_base64(hashlib.sha224(f'{prefix}:{content}'.encode()).digest())}"
-
-
-def _set_name(unique: str) -> str:
-    return f"cali40{unique}"[:MAX_SET]
-
-
 def lines(chain: str, rules: Sequence[str]) -> list[str]:
     """The chain's rules for iptables-restore, each with its hash."""
     return [
         f'-A {chain} -m comment --comment "cali:{digest}" {rule}'
-        for digest, rule in zip(rule_hashes(chain, rules), rules, strict=True)
+        for digest, rule in zip(names.rule_hashes(chain, rules), rules, strict=True)
     ]
-
-
-# -- selectors, in Calico's language -----------------------------------------------------------------------------------
-
-
-def _term(requirement: Requirement, prefix: str) -> str:
-    key = prefix + requirement.key
-    if requirement.operator in ("=", "=="):
-        return f'{key} == "{requirement.values[0]}"'
-    if requirement.operator in ("in", "notin"):
-        values = ", ".join(f'"{value}"' for value in requirement.values)
-        return f"{key} {'not ' if requirement.operator == 'notin' else ''}in {{{values}}}"
-    return f"{'!' if requirement.operator == '!' else ''}has({key})"
-
-
-def _all_of(terms: Sequence[str]) -> str:
-    return terms[0] if len(terms) == 1 else f"({' && '.join(terms)})"
-
-
-def _pods(selector: Selector | None) -> str:
-    terms = ['projectcalico.org/orchestrator == "k8s"']
-    return _all_of(terms + [_term(each, "") for each in (selector.requirements if selector is not None else ())])
-
-
-def selector_of(peer: Peer, namespace: str) -> str:
-    """A peer's pods as felix's selector prints itself: its text is what the set's name is a hash of."""
-    if peer.namespaces is None:
-        where = f'projectcalico.org/namespace == "{namespace}"'
-    elif not peer.namespaces.requirements:
-        where = "has(projectcalico.org/namespace)"
-    else:
-        where = _all_of([_term(each, "pcns.") for each in peer.namespaces.requirements])
-    return f"({where} && {_pods(peer.pods)})"
-
-
-def _in_words(peer: Peer, namespace: str) -> str:
-    pods = f"pods with {peer.pods}" if peer.pods is not None and not peer.pods.empty else "all pods"
-    if peer.namespaces is None:
-        return f"{pods} in {namespace}"
-    return f"{pods} in {'all namespaces' if peer.namespaces.empty else f'namespaces with {peer.namespaces}'}"
 
 
 # -- rules -------------------------------------------------------------------------------------------------------------
@@ -223,20 +141,20 @@ def render(state: State, endpoints: Iterable[tuple[str, Pod]], hosts: Iterable[s
     ends = sorted(endpoints)
     for interface, pod in ends:
         _Endpoint(out, state, interface, pod).write()
-    names = [interface for interface, _pod in ends]
-    _dispatch(out, "cali-from-wl-dispatch", "cali-fw-", "--in-interface", names)
-    _dispatch(out, "cali-to-wl-dispatch", "cali-tw-", "--out-interface", names)
+    interfaces = [interface for interface, _pod in ends]
+    _dispatch(out, "cali-from-wl-dispatch", "cali-fw-", "--in-interface", interfaces)
+    _dispatch(out, "cali-to-wl-dispatch", "cali-tw-", "--out-interface", interfaces)
     # Last, so that what they jump to is there.
     out.chains.update(STATIC)
     return out
 
 
-def _dispatch(out: Rendered, chain: str, prefix: str, option: str, names: list[str]) -> None:
+def _dispatch(out: Rendered, chain: str, prefix: str, option: str, interfaces: list[str]) -> None:
     """interfaceNameDispatchChains: by the interface's next character first, so that no chain gets long."""
     unknown = f"{_said('Unknown interface')} {_jump('DROP')}"
-    common = _common(names)
+    common = _common(interfaces)
     groups: dict[str, list[str]] = {}
-    for name in names:
+    for name in interfaces:
         groups.setdefault(name[: common + 1], []).append(name)
     rules = []
     for start, group in groups.items():
@@ -250,12 +168,12 @@ def _dispatch(out: Rendered, chain: str, prefix: str, option: str, names: list[s
     out.chains[chain] = [*rules, unknown]
 
 
-def _common(names: list[str]) -> int:
-    """How many characters sorted names begin with in common."""
-    if not names:
+def _common(interfaces: list[str]) -> int:
+    """How many characters sorted interfaces begin with in common."""
+    if not interfaces:
         return 0
-    pairs = enumerate(zip(names[0], names[-1], strict=False))
-    return next((at for at, (one, other) in pairs if one != other), min(len(names[0]), len(names[-1])))
+    pairs = enumerate(zip(interfaces[0], interfaces[-1], strict=False))
+    return next((at for at, (one, other) in pairs if one != other), min(map(len, interfaces)))
 
 
 class _Way(NamedTuple):
@@ -293,12 +211,12 @@ def _profiles(prefix: str, namespace: str, account: str) -> tuple[_Profile, _Pro
     """A pod's profiles: its namespace's, which allows everything, and its service account's, which says nothing."""
     return (
         _Profile(
-            chain_name(prefix, f"kns.{namespace}"),
+            names.chain_name(prefix, f"kns.{namespace}"),
             [_set_mark(ACCEPT), f"{_has(ACCEPT)} {_jump('RETURN')}"],
             f"the profile of namespace {namespace}",
         ),
         _Profile(
-            chain_name(prefix, f"ksa.{namespace}.{account}"), [], f"the profile of service account {namespace}/{account}"
+            names.chain_name(prefix, f"ksa.{namespace}.{account}"), [], f"the profile of service account {namespace}/{account}"
         ),
     )
 
@@ -348,7 +266,7 @@ class _Endpoint:
             out.names[chain] = f"{'to' if direction == 'ingress' else 'from'} {pod}"
 
     def _policy(self, policy: Policy, direction: Direction, prefix: str) -> str:
-        chain = chain_name(prefix, f"{policy.namespace}/knp.default.{policy.name}")
+        chain = names.chain_name(prefix, f"{policy.namespace}/knp.default.{policy.name}")
         if chain not in self._out.chains:
             writer = _PolicyRules(self._out, self._state, policy, direction)
             self._out.chains[chain] = [each for rule in policy.rules(direction) or () for each in writer.rules(rule)]
@@ -409,18 +327,18 @@ class _PolicyRules:
         return [*blocks.rules, " ".join([*match, _set_mark(ACCEPT)]), f"{_has(ACCEPT)} {_jump('RETURN')}"]
 
     def _peer_set(self, peer: Peer) -> str:
-        name = _set_name(_unique("s", selector_of(peer, self._namespace)))
+        name = names.set_name(names.unique("s", names.selector_of(peer, self._namespace)))
         if name not in self._out.sets:
             members = [ip for pod in self._state.members(peer, self._namespace) for ip in pod.ips if ":" not in ip]
             self._out.sets[name] = SetContents("hash:net", tuple(dict.fromkeys(members)))
-            self._out.names[name] = _in_words(peer, self._namespace)
+            self._out.names[name] = names.in_words(peer, self._namespace)
         return name
 
     def _named_set(self, port: Port, peer: Peer | None) -> str:
         """Who has a container port of that name, with its number: a set of addresses and ports."""
         selecting = peer is not None and peer.block is None
-        selector = selector_of(peer, self._namespace) if peer is not None and selecting else "all()"
-        name = _set_name(_unique("n", f"{_unique('s', selector)},{port.protocol},{port.name}"))
+        selector = names.selector_of(peer, self._namespace) if peer is not None and selecting else "all()"
+        name = names.set_name(names.unique("n", f"{names.unique('s', selector)},{port.protocol},{port.name}"))
         if name not in self._out.sets:
             pods = self._state.members(peer, self._namespace) if peer is not None and selecting else self._state.pods
             members = [

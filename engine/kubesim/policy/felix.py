@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from kubesim.net import ipset
-from kubesim.policy import calico, watch
+from kubesim.policy import calico, names, watch
 from kubesim.policy.calico import Rendered, SetContents
 from kubesim.policy.model import Connection, State
 
@@ -78,7 +78,7 @@ class Felix:
             route = self._host.routes.lookup(ip)
             if route is not None and route.kind == "unicast" and route.device.startswith("cali"):
                 return route.device
-        return calico.interface_name(pod)
+        return names.interface_name(pod)
 
     # -- writing --------------------------------------------------------------------------------------------
 
