@@ -58,6 +58,7 @@ class Cluster:
         self.scheduler: Scheduler | None = None
         self.nodes: dict[str, Machine] = {}
         self.kubelets: dict[str, Kubelet] = {}
+        self._failed: set[str] = set()
         self.world.drain()
         self.outside = layout.lay_out(self)
         if self.preset.nodes:
@@ -85,16 +86,19 @@ class Cluster:
 
     def reach(self, request: http.Request) -> http.Response:
         """The API server as kubectl on a machine reaches it: only while it listens.  Raises `kubectl.io.Refused`, or
-        `Unreachable` when its machine is down."""
+        `Unreachable` when its machine is cut off."""
         host, port = self._api_host(), self.preset.api_port
-        if host is not None and port not in host.stack.listeners:
+        if host is not None and not self._answers(host, port):
             from kubesim.kubectl import io
 
             where = f"{self.preset.api_server}:{port}"
-            if not host.up:
+            if host.name in self._failed:
                 raise io.Unreachable(f"dial tcp {where}: connect: no route to host")
             raise io.Refused(where.removesuffix(":443"))
         return self.api.handle(request)
+
+    def _answers(self, host: Host, port: int) -> bool:
+        return port in host.stack.listeners and host.name not in self._failed
 
     def _api_host(self) -> Host | None:
         """Where the API server runs; None where it is there without a machine (the preset `bare`)."""
@@ -138,6 +142,7 @@ class Cluster:
         host = self.machine(f"node/{name}").net
         spec = next(each for each in self.preset.nodes if each.name == name)
         host.interfaces[spec.interface].up = up
+        (self._failed.discard if up else self._failed.add)(host.name)
 
     # -- places ---------------------------------------------------------------------------------------------
 

@@ -94,3 +94,13 @@ def test_a_bad_flag_keeps_kube_apiserver_down() -> None:
     cluster.shell(f"sudo sed -i '/many/d' {path}")
     cluster.advance(60)
     assert cluster.shell("kubectl get pods").exit_code == 0
+
+
+def test_without_its_control_plane_what_runs_goes_on(cluster: Cluster) -> None:
+    on(cluster, "kind-worker")
+    address = cluster.shell("kubectl get svc web -o jsonpath='{.spec.clusterIP}'").stdout
+    cluster.fail_node("kind-control-plane")
+    assert "no route to host" in cluster.run_on_node("kind-worker2", "kubectl get pods").stderr
+    assert cluster.run_on_node("kind-worker2", f"curl -s -o /dev/null http://{address}").exit_code == 0
+    cluster.recover_node("kind-control-plane")
+    assert cluster.run_on_node("kind-worker2", "kubectl get pods").exit_code == 0
