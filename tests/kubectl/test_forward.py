@@ -73,7 +73,8 @@ def test_a_port_where_nobody_listens_ends_it(cluster):
         ("nope 80", 'Error from server (NotFound): pods "nope" not found\n'),
         (
             "deploy/web",
-            "error: TYPE/NAME and list of ports are required for port-forward\nSee 'kubectl port-forward -h' for help and examples\n",
+            "error: TYPE/NAME and list of ports are required for port-forward\n"
+            "See 'kubectl port-forward -h' for help and examples\n",
         ),
         ("-n kube-system svc/kube-dns 53", "error: UDP protocol is not supported for 53\n"),
     ],
