@@ -67,7 +67,9 @@ def test_a_set_of_sets(host: Host) -> None:
 
 def test_text(host: Host) -> None:
     host.ipsets.restore("create s hash:net family inet maxelem 1048576\nadd s 10.88.0.27\n")
-    assert host.ipsets.list("s") == """\
+    assert (
+        host.ipsets.list("s")
+        == """\
 Name: s
 Type: hash:net
 Revision: 6
@@ -78,6 +80,7 @@ Number of entries: 1
 Members:
 10.88.0.27
 """
+    )
     assert host.ipsets.save() == "create s hash:net family inet hashsize 1024 maxelem 1048576\nadd s 10.88.0.27\n"
 
 
@@ -123,7 +126,9 @@ def test_a_queue_is_its_programs_business(host: Host, rules: str) -> None:
             "add rule inet t out tcp dport 80 queue to 7\n"
         )
     assert drops(host), "nobody listens, and the rule has no bypass"
-    host.queues.bind(7, "program", lambda packet: queue.Answer(packet.dport == 80 and packet.src == "10.0.0.1", "it is me"))
+    host.queues.bind(
+        7, "program", lambda packet: queue.Answer(packet.dport == 80 and packet.src == "10.0.0.1", "it is me")
+    )
     assert not drops(host)
     with pytest.raises(queue.QueueTaken):
         host.queues.bind(7, "other", lambda packet: queue.Answer(True, ""))
@@ -136,7 +141,9 @@ def test_a_queue_is_its_programs_business(host: Host, rules: str) -> None:
 @pytest.mark.parametrize("rules", ["iptables", "nft"])
 def test_bypass_is_an_open_door(host: Host, rules: str) -> None:
     if rules == "iptables":
-        host.netfilter.restore("*filter\n-A OUTPUT -j NFQUEUE --queue-num 7 --queue-bypass\n-A OUTPUT -j DROP\nCOMMIT\n")
+        host.netfilter.restore(
+            "*filter\n-A OUTPUT -j NFQUEUE --queue-num 7 --queue-bypass\n-A OUTPUT -j DROP\nCOMMIT\n"
+        )
     else:
         host.nft.apply(
             "add table inet t\nadd chain inet t out { type filter hook output priority 0 ; }\n"

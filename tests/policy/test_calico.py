@@ -57,7 +57,10 @@ def test_an_endpoints_chain_has_the_hashes_of_a_real_node() -> None:
 @pytest.mark.parametrize(
     ("chain", "wanted"),
     [
-        ("cali-FORWARD", "vjrMJCRpqwy5oRoX A_sPAO0mcxbT9mOV 8ZoYfO5HKXWbB3pk jdEuaPBe14V2hutn 12bc6HljsMKsmfr- MH9kMp5aNICL-Olv"),
+        (
+            "cali-FORWARD",
+            "vjrMJCRpqwy5oRoX A_sPAO0mcxbT9mOV 8ZoYfO5HKXWbB3pk jdEuaPBe14V2hutn 12bc6HljsMKsmfr- MH9kMp5aNICL-Olv",
+        ),
         ("cali-wl-to-host", "Ee9Sbo10IpVujdIY nSZbcOoG1xPONxb8"),
         ("cali-from-wl-dispatch", "zTj6P0TIgYvgz-md"),
         ("cali-to-wl-dispatch", "7KNphB1nNHw80nIO"),
@@ -83,7 +86,10 @@ def test_interfaces_that_begin_alike_share_a_chain() -> None:
 
 
 def test_more_ports_than_one_rule_takes() -> None:
-    assert calico._split([(port, port) for port in range(1, 32, 2)]) == ["1,3,5,7,9,11,13,15,17,19,21,23,25,27,29", "31"]
+    assert calico._split([(port, port) for port in range(1, 32, 2)]) == [
+        "1,3,5,7,9,11,13,15,17,19,21,23,25,27,29",
+        "31",
+    ]
     assert calico._split([(1, 2)] * 8) == [",".join(["1:2"] * 7), "1:2"]
 
 

@@ -56,7 +56,9 @@ def test_the_table_is_the_real_ones() -> None:
 
 
 def test_each_node_asks_about_its_own_pods_only() -> None:
-    pods = [Pod(namespace="x", name=name, node=name[0], ips=(f"10.0.0.{at}",)) for at, name in enumerate(("m1", "m2", "n1"))]
+    pods = [
+        Pod(namespace="x", name=name, node=name[0], ips=(f"10.0.0.{at}",)) for at, name in enumerate(("m1", "m2", "n1"))
+    ]
     everything = Policy(namespace="x", name="p", pods=selectors.from_map({}), ingress=())
     assert [each.name for each in kindnet.managed(State([everything], pods), "m")] == ["m1", "m2"]
     assert kindnet.managed(State([], pods), "m") == []

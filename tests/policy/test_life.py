@@ -11,7 +11,9 @@ from kubesim.net import render
 from kubesim.tracing import sample
 
 DENY = policy("x", "{podSelector: {}, policyTypes: [Ingress]}")
-PEER = "{{podSelector: {{matchLabels: {{pod: a}}}}, ingress: [{{from: [{{podSelector: {{matchLabels: {{pod: {}}}}}}}]}}]}}"
+PEER = (
+    "{{podSelector: {{matchLabels: {{pod: a}}}}, ingress: [{{from: [{{podSelector: {{matchLabels: {{pod: {}}}}}}}]}}]}}"
+)
 
 
 def drained(bench: Bench) -> Bench:
@@ -26,7 +28,9 @@ def test_blocks_of_addresses(bench: Bench) -> None:
     assert [bench.connects(each, "x/a", 80) for each in ("y/a", "y/b")] == ["open", "silence"]
     bench.apply(policy("x", f"{{podSelector: {{}}, ingress: [{{from: [{{ipBlock: {{cidr: {b}/32}}}}]}}]}}", "and-b"))
     assert [bench.connects(each, "x/a", 80) for each in ("y/a", "y/b")] == ["open", "open"]
-    bench.apply(policy("y", f"{{podSelector: {{}}, policyTypes: [Egress], egress: [{{to: [{{ipBlock: {{cidr: {a}/32}}}}]}}]}}"))
+    bench.apply(
+        policy("y", f"{{podSelector: {{}}, policyTypes: [Egress], egress: [{{to: [{{ipBlock: {{cidr: {a}/32}}}}]}}]}}")
+    )
     assert [bench.connects("y/c", each, 80) for each in ("y/a", "y/b")] == ["open", "silence"]
 
 
@@ -139,7 +143,9 @@ def test_default_deny_forgets_dns(bench: Bench) -> None:
     trace = bench.cluster.world.run(sample(bench.place("x/a"), f"udp://{dns(bench)}:53"))
     assert "no policy that selects x/a allows udp 53 to kube-system/coredns-" in render.explain(trace)
     assert "(selected by x/policy)" in render.explain(trace)
-    bench.apply(policy("x", "{podSelector: {}, policyTypes: [Egress], egress: [{ports: [{port: 53, protocol: UDP}]}]}", "dns"))
+    bench.apply(
+        policy("x", "{podSelector: {}, policyTypes: [Egress], egress: [{ports: [{port: 53, protocol: UDP}]}]}", "dns")
+    )
     assert bench.cluster.shell("curl -s -m 5 http://b.y/hostname", shell).stdout == "b"
     bench.client.delete("services", "b", "y")
 
@@ -154,7 +160,9 @@ def test_the_trace_says_it_in_words(bench: Bench) -> None:
     said = "no policy that selects x/a allows tcp 80 from y/a (selected by x/policy)"
     assert trace.reason == said
     assert render.explain(trace).endswith(f", because {said}.")
-    assert bench.cluster.shell(f"curl -s -m 2 http://{bench.ip('x/a')}", bench.cluster.terminal("pod/y/a")).exit_code == 28
+    assert (
+        bench.cluster.shell(f"curl -s -m 2 http://{bench.ip('x/a')}", bench.cluster.terminal("pod/y/a")).exit_code == 28
+    )
 
 
 @pytest.mark.parametrize(("preset", "seen"), [("kind", "open"), ("vagrant", "silence")])
@@ -185,7 +193,9 @@ spec:
 END
 kubectl get netpol; kubectl describe netpol db | sed -n '/^Spec/,$p'""")
     assert result.stderr == ""
-    assert result.stdout == """\
+    assert (
+        result.stdout
+        == """\
 networkpolicy.networking.k8s.io/db created
 NAME   POD-SELECTOR   AGE
 db     app=db         0s
@@ -202,3 +212,4 @@ Spec:
   Not affecting egress traffic
   Policy Types: Ingress
 """
+    )

@@ -30,12 +30,18 @@ namespaces = st.one_of(
     st.just({}), st.builds(lambda ns: {"matchLabels": {"ns": ns}}, st.sampled_from(NAMESPACES)), selectors
 )
 ports = st.one_of(
-    st.builds(lambda port, protocol: {"port": port, "protocol": protocol}, st.integers(79, 82), st.sampled_from(("TCP", "UDP"))),
+    st.builds(
+        lambda port, protocol: {"port": port, "protocol": protocol},
+        st.integers(79, 82),
+        st.sampled_from(("TCP", "UDP")),
+    ),
     st.builds(lambda name: {"port": name, "protocol": "TCP"}, st.sampled_from(("serve-80", "serve-81", "none"))),
     st.builds(lambda protocol: {"protocol": protocol}, st.sampled_from(("TCP", "UDP"))),
 )
 # Where in the pods' range a block begins and how long it is; the test knows the addresses.
-blocks = st.tuples(st.integers(0, 8), st.sampled_from((24, 28, 30, 31, 32)), st.lists(st.integers(0, 8), max_size=2, unique=True))
+blocks = st.tuples(
+    st.integers(0, 8), st.sampled_from((24, 28, 30, 31, 32)), st.lists(st.integers(0, 8), max_size=2, unique=True)
+)
 peers = st.one_of(
     st.builds(lambda found: {"podSelector": found}, selectors),
     st.builds(lambda found: {"namespaceSelector": found}, namespaces),
@@ -100,4 +106,9 @@ def test_walks_agree_with_the_oracle(
         if source == target:
             continue
         came = bench.walks(names[source], names[target], port, protocol)
-        assert came is bench.oracle(names[source], names[target], port, protocol), (names[source], names[target], port, protocol)
+        assert came is bench.oracle(names[source], names[target], port, protocol), (
+            names[source],
+            names[target],
+            port,
+            protocol,
+        )

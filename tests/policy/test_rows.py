@@ -91,7 +91,9 @@ ROWS = [
     ),
     Row(
         "a podSelector alone means pods of the policy's own namespace",
-        policy("x", "{podSelector: {matchLabels: {pod: a}}, ingress: [{from: [{podSelector: {matchLabels: {pod: b}}}]}]}"),
+        policy(
+            "x", "{podSelector: {matchLabels: {pod: a}}, ingress: [{from: [{podSelector: {matchLabels: {pod: b}}}]}]}"
+        ),
         "x/b > x/a:80, x/b > x/a:81",
         "x/c > x/a:80, y/b > x/a:80",
     ),
@@ -318,7 +320,9 @@ def test_rows(bench: Bench, row: Row) -> None:
     if bench.cluster.preset.minor < row.since:
         pytest.skip(f"Kubernetes knows it since 1.{row.since}")
     bench.apply(row.policies)
-    asked = [(each, "open") for each in connections(row.allowed)] + [(each, "silence") for each in connections(row.denied)]
+    asked = [(each, "open") for each in connections(row.allowed)] + [
+        (each, "silence") for each in connections(row.denied)
+    ]
     seen = {each: outcome(bench, *each) for each, _wanted in asked}
     assert seen == dict(asked)
 

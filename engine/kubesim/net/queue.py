@@ -113,7 +113,9 @@ class Nfqueue(Target):
 
     @property
     def _question(self) -> Question:
-        return Question(int(self.given["queue-num"].value) if "queue-num" in self.given else 0, "queue-bypass" in self.given)
+        return Question(
+            int(self.given["queue-num"].value) if "queue-num" in self.given else 0, "queue-bypass" in self.given
+        )
 
     def save(self) -> list[str]:
         return ["--queue-num", str(self._question.number)] + (["--queue-bypass"] if self._question.bypass else [])

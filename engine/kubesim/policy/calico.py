@@ -216,7 +216,9 @@ def _profiles(prefix: str, namespace: str, account: str) -> tuple[_Profile, _Pro
             f"the profile of namespace {namespace}",
         ),
         _Profile(
-            names.chain_name(prefix, f"ksa.{namespace}.{account}"), [], f"the profile of service account {namespace}/{account}"
+            names.chain_name(prefix, f"ksa.{namespace}.{account}"),
+            [],
+            f"the profile of service account {namespace}/{account}",
         ),
     )
 

@@ -95,7 +95,9 @@ class Felix:
 
     def _write_chains(self, chains: dict[str, list[str]]) -> None:
         table = self._host.netfilter.table("filter")
-        changed = [name for name, rules in chains.items() if self._written.get(name) != rules or name not in table.chains]
+        changed = [
+            name for name, rules in chains.items() if self._written.get(name) != rules or name not in table.chains
+        ]
         gone = [name for name in table.chains if name.startswith(CHAINS) and name not in chains]
         lines = [f":{name} - [0:0]" for name in [*changed, *gone]]
         for name in changed:

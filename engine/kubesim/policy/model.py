@@ -78,7 +78,9 @@ class Block(NamedTuple):
     but: tuple[str, ...] = ()
 
     def contains(self, ip: str) -> bool:
-        return address.prefix(self.cidr).contains(ip) and not any(address.prefix(each).contains(ip) for each in self.but)
+        return address.prefix(self.cidr).contains(ip) and not any(
+            address.prefix(each).contains(ip) for each in self.but
+        )
 
 
 class Peer(NamedTuple):
@@ -179,7 +181,9 @@ def policy_of(obj: Object) -> Policy:
 
 def _rules(rules: list[Object] | None, peers: str) -> tuple[Rule, ...]:
     return tuple(
-        Rule(tuple(_peer(each) for each in rule.get(peers) or ()), tuple(_port(each) for each in rule.get("ports") or ()))
+        Rule(
+            tuple(_peer(each) for each in rule.get(peers) or ()), tuple(_port(each) for each in rule.get("ports") or ())
+        )
         for rule in rules or ()
     )
 
@@ -265,9 +269,13 @@ class State:
         for policy in selecting:
             for rule in policy.rules(direction) or ():
                 if self._allows(rule, policy.namespace, connection, ip, peer, receiver):
-                    return Verdict(True, f"policy {policy}, which selects {pod}, allows {connection.service} {way}", names)
+                    return Verdict(
+                        True, f"policy {policy}, which selects {pod}, allows {connection.service} {way}", names
+                    )
         return Verdict(
-            False, f"no policy that selects {pod} allows {connection.service} {way} (selected by {', '.join(names)})", names
+            False,
+            f"no policy that selects {pod} allows {connection.service} {way} (selected by {', '.join(names)})",
+            names,
         )
 
     def _allows(
