@@ -224,6 +224,8 @@ class Mark(Target):
 
     def words(self, flight: Flight) -> str:
         value, mask = self._numbers()
+        if not value:
+            return f"the mark 0x{mask:x} is taken off it"
         return f"the mark 0x{value:x} is {'put on' if mask else 'flipped on'} it"
 
     def describe(self, numeric: bool) -> str:
