@@ -38,9 +38,9 @@ def finish(of: session.Session, obj: Object, resource: str, failure: str = "") -
     deeds = printers.Deeds(of)
     served = False
     if of.flags["save-config"]:
-        from kubesim.kubectl.commands import apply
+        from kubesim.kubectl.commands.apply import with_annotation
 
-        obj = apply.with_annotation(obj)
+        obj = with_annotation(obj)
     if dry_run != "client":
         mapping = of.discovery.find(resource)
         query = [("dryRun", "All")] if dry_run == "server" else []
