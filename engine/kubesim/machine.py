@@ -16,6 +16,7 @@ from kubesim.world import World
 
 if TYPE_CHECKING:
     from kubesim.net.host import Host
+    from kubesim.node.kubelet import Kubelet
 
 
 @dataclass(eq=False, kw_only=True)
@@ -27,8 +28,9 @@ class Machine:
     API server, None where no kubeconfig is; `api_addresses` are those ("10.0.2.15:6443") at which it is heard, empty for any.
     `discovered` is what kubectl keeps of it between commands (upstream's ~/.kube/cache).  `programs` are the image's own, by
     the name they are called by (`nginx`, `/agnhost`): they are given the shell's `Context` as a command of `shell/commands`
-    is.  `machines` finds another machine by its place ("node/kind-worker", "outside"), for commands that reach over:
-    `outside`, `docker exec`, `ssh`; None in pods.
+    is.  `argv` is the command line of a container's first process, `born` when that began.  `kubelet` is the one that runs a
+    node's pods: `crictl` and `systemctl` ask it.  `machines` finds another machine by its place ("node/kind-worker",
+    "outside"), for commands that reach over: `outside`, `docker exec`, `ssh`; None in pods.
     """
 
     world: World
@@ -46,6 +48,9 @@ class Machine:
     api: Callable[[Request], Response] | None = None
     api_addresses: frozenset[str] = frozenset()
     discovered: dict[Any, Any] = field(default_factory=dict)
+    argv: list[str] = field(default_factory=list)
+    born: float = 0.0
+    kubelet: Kubelet | None = None
     programs: dict[str, Callable[[Any], Awaitable[int]]] = field(default_factory=dict)
     machines: Callable[[str], Machine] | None = None
     prompt: str = "{user}@{hostname}:{cwd}# "

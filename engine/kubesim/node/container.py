@@ -64,6 +64,8 @@ class Container:
         self.log: logs.Log | None = None
         self.previous: logs.Log | None = None
         self.console: Console | None = None
+        # Its process number on the node.
+        self.pid = 0
         self._task: Task[int] | None = None
         self._exited: Future[int] = self.world.future()
         self._kill_code: int | None = None
@@ -214,6 +216,9 @@ class Container:
         self._exited = self.world.future()
         self.state.restarts = self._runs
         self._runs += 1
+        self.pid = self.pod.kubelet.next_pid()
+        wrapped = bool(image.wrapper and process.args and process.args[0].endswith(image.wrapper))
+        process.machine.argv, process.machine.born = process.args[wrapped:], self.world.now
         task = self._task = self.world.spawn(image.main(process), process.machine.name)
         task.retrieved = True
         await self.world.sleep(0)

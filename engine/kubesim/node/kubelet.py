@@ -31,6 +31,8 @@ MANIFEST_DELAY = 1.0
 REFRESH = (30.0, 60.0)
 # What was removed from the API by force still gets a second to end.
 REMOVED = 1.0
+# Below are the processes that a node has before it has pods.
+FIRST_PID = 600
 
 
 class Kubelet:
@@ -40,6 +42,7 @@ class Kubelet:
         self.world = world
         self.client = client
         self.machine = machine
+        machine.kubelet = self
         self.config = config
         self.cluster = cluster
         self.recorder = Recorder(world, client, "kubelet", config.node_name)
@@ -54,6 +57,9 @@ class Kubelet:
         self._static: dict[str, pod.PodWorker] = {}
         self._looking = False
         self._running = False
+        self._last_pid = FIRST_PID
+        # Since when it runs or, once stopped, does not: in seconds of virtual time.
+        self.since = world.now
 
     def start(self) -> None:
         """Register the node, start what its manifests say, and listen for pods.
@@ -63,6 +69,7 @@ class Kubelet:
         if self._running:
             return
         self._running = True
+        self.since, self.pid = self.world.now, self.next_pid()
         if not self._set_up:
             self._set_up = True
             self.network.set_up()
@@ -84,8 +91,18 @@ class Kubelet:
     def stop(self) -> None:
         """The kubelet dies: what runs goes on running, and nobody reports it."""
         self._running = False
+        self.since = self.world.now
         self.node.stop()
         self._informers.stop()
+
+    @property
+    def running(self) -> bool:
+        return self._running
+
+    def next_pid(self) -> int:
+        """A process number on the node."""
+        self._last_pid += 1
+        return self._last_pid
 
     # -- what there is --------------------------------------------------------------------------------------
 

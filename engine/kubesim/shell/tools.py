@@ -21,8 +21,8 @@ HOST = (
     disks.DEBIAN
     | NETWORK
     | words("""
-        chgrp column dpkg emacs expand expr file fold free join journalctl jq killall less more nano openssl pgrep pkill ps rev
-        shuf split ssh strings su sudo systemctl time top tree uptime vi vim watch yq zcat
+        chgrp column dmesg dpkg emacs expand expr file fold free join journalctl jq killall less more nano openssl pgrep pkill ps
+        rev shuf split ssh strings su sudo systemctl time top tree uptime vi vim watch yq zcat
     """)
 )
 # A node of a cluster, where the course's terminal is.  `k` is kubectl's short name there.

@@ -53,6 +53,7 @@ FILES = {
     "type": "which",
     "chgrp": "chown",
     "tracepath": "traceroute",
+    "dmesg": "journalctl",
     "ctr": "crictl",
 }
 
