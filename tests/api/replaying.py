@@ -38,7 +38,9 @@ class Bare:
         if controllers:
             from kubesim import controllers as loops
 
-            self.controllers = loops.start_all(self.world, self.api.client)
+            self.controllers = loops.start_all(
+                self.world, self.api.client, {"allocate-node-cidrs": "true", "cluster-cidr": "10.244.0.0/16"}
+            )
         self.world.advance(1)
 
 

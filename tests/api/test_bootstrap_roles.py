@@ -89,8 +89,8 @@ def test_roles_for_people_grow(role: str, verb: str, resource: str, expected: bo
     binding = {"metadata": {"name": "bob"}, "subjects": [subject], "roleRef": reference}
     api.client(http.User()).create("rolebindings.rbac.authorization.k8s.io", binding, "default")
     group = "rbac.authorization.k8s.io" if resource == "rolebindings" else ""
-    assert may(api, http.User(name="bob"), verb, resource, "default", group) is expected
-    assert not may(api, http.User(name="bob"), verb, resource, "kube-system", group)
+    assert may(api, http.User(name="bob", groups=()), verb, resource, "default", group) is expected
+    assert not may(api, http.User(name="bob", groups=()), verb, resource, "kube-system", group)
 
 
 def test_each_release_has_its_roles() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass
 
+NOWHERE = "192.168.0.2"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
@@ -15,6 +17,12 @@ class Settings:
     node_port_range: str = "30000-32767"
     advertise: str = ""
     port: int = 6443
+
+    @property
+    def public_address(self) -> str:
+        """Where it says that it is; one that listens on loopback only says the address of its machine's default route,
+        and here it has no machine."""
+        return self.advertise or NOWHERE
 
     @property
     def minor(self) -> int:

@@ -23,6 +23,7 @@ from kubesim.controllers import (
     garbagecollector,
     job,
     namespace,
+    nodeipam,
     nodelifecycle,
     podgc,
     replicaset,
@@ -30,6 +31,7 @@ from kubesim.controllers import (
     rootca,
     serviceaccount,
     statefulset,
+    ttl,
 )
 from kubesim.controllers.controller import Controller
 from kubesim.errors import LearnerError
@@ -53,6 +55,8 @@ REGISTRY: dict[str, type[Controller]] = {
     "cronjob-controller": cronjob.CronJobController,
     "deployment-controller": deployment.DeploymentController,
     "replicaset-controller": replicaset.ReplicaSetController,
+    "ttl-controller": ttl.TTLController,
+    "node-ipam-controller": nodeipam.NodeIpamController,
     "node-lifecycle-controller": nodelifecycle.NodeLifecycleController,
     "root-ca-certificate-publisher-controller": rootca.RootCAPublisher,
 }
@@ -81,6 +85,8 @@ def start_all(
         else:
             made = kind(world, client, informers, minor)
         made.start()
+        if isinstance(made, nodeipam.NodeIpamController) and flags.get("allocate-node-cidrs") == "true":
+            made.allocate(flags["cluster-cidr"])
         started.append(made)
     return started
 

@@ -35,6 +35,8 @@ PRESSURES = {
     "PIDPressure": "node.kubernetes.io/pid-pressure",
     "NetworkUnavailable": "node.kubernetes.io/network-unavailable",
 }
+# Labels that older clients still look at: the present label's value under the old name (labelReconcileInfo).
+OLD_LABELS = {"kubernetes.io/os": "beta.kubernetes.io/os", "kubernetes.io/arch": "beta.kubernetes.io/arch"}
 OURS = frozenset((NOT_READY, UNREACHABLE, UNSCHEDULABLE, *PRESSURES.values()))
 
 
@@ -135,6 +137,7 @@ class NodeLifecycleController(Controller):
         else:
             # A look that came too early to find it silent must not be the last.
             self.enqueue_after(key, self.grace - silent, background=True)
+        node = self._label(node)
         now = ids.timestamp(self.world.now)
         taints = wanted_taints(node, now)
         if taints != matching.taints(node):
@@ -145,6 +148,16 @@ class NodeLifecycleController(Controller):
         if self._ready.get(key) and not ready:
             self._mark_pods(node)
         self._ready[key] = ready
+
+    def _label(self, node: Object) -> Object:
+        """reconcileNodeLabels."""
+        labels = objects.labels(node)
+        wanted = {
+            old: labels[new] for new, old in OLD_LABELS.items() if new in labels and labels.get(old) != labels[new]
+        }
+        if not wanted:
+            return node
+        return self.client.patch("nodes", objects.name(node), "", {"metadata": {"labels": wanted}})
 
     def _unknown(self, node: Object) -> Object:
         """What is not reported any more is unknown (tryUpdateNodeHealth)."""

@@ -41,6 +41,7 @@ class Preset:
     `home` is the place where the terminal is, "" for the first node.  `control_plane` is the address of a control plane
     that is no node (a cloud's); `api_port` the port of its, or of the control plane node's, API server.
     `cloud` names the cloud in `loadbalancer.clouds`, "" where there is none.
+    `allocate_node_cidrs`: kube-controller-manager gives nodes that have none their part of `pod_cidr`.
     `dns_ttl` is the `ttl` of the Corefile's kubernetes zone, 0 where the Corefile has no such line.
     """
 
@@ -51,6 +52,7 @@ class Preset:
     service_cidr: str = "10.96.0.0/12"
     node_port_range: str = "30000-32767"
     pod_cidr: str = "10.244.0.0/16"
+    allocate_node_cidrs: bool = False
     cluster_domain: str = "cluster.local"
     dns_address: str = "10.96.0.10"
     dns_replicas: int = 2
@@ -83,8 +85,8 @@ class Preset:
 
     @property
     def api_address(self) -> str:
-        """The first address of the service range: the Service `kubernetes` has it."""
-        return str(ipaddress.ip_network(self.service_cidr)[1])
+        """The first address of the (first) service range: the Service `kubernetes` has it."""
+        return str(ipaddress.ip_network(self.service_cidr.partition(",")[0])[1])
 
     @property
     def api_server(self) -> str:

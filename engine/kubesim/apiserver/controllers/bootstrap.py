@@ -141,17 +141,13 @@ class Bootstrap:
             },
         }
 
-    def _address(self) -> str:
-        # A server that listens on loopback only advertises the address of its default route; here it has none.
-        return self._settings.advertise or "192.168.0.2"
-
     def _endpoints(self) -> Object:
         labels = {"endpointslice.kubernetes.io/skip-mirror": "true"} if self._settings.minor >= 17 else {}
         return {
             "metadata": {"name": "kubernetes", "namespace": "default", "labels": labels},
             "subsets": [
                 {
-                    "addresses": [{"ip": self._address()}],
+                    "addresses": [{"ip": self._settings.public_address}],
                     "ports": [{"name": "https", "port": self._settings.port, "protocol": "TCP"}],
                 }
             ],
@@ -165,6 +161,6 @@ class Bootstrap:
                 "labels": {"kubernetes.io/service-name": "kubernetes"},
             },
             "addressType": "IPv4",
-            "endpoints": [{"addresses": [self._address()], "conditions": {"ready": True}}],
+            "endpoints": [{"addresses": [self._settings.public_address], "conditions": {"ready": True}}],
             "ports": [{"name": "https", "port": self._settings.port, "protocol": "TCP"}],
         }

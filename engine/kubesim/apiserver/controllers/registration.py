@@ -85,7 +85,7 @@ def _lease(server: ApiServer) -> Object:
     digest = hashlib.sha256(host.encode()).digest()[:16]
     name = "apiserver-" + base64.b32encode(digest).decode().rstrip("=").lower()
     settings = server.settings
-    address = f"{settings.advertise or '127.0.0.1'}:{settings.port}"
+    address = f"{settings.public_address}:{settings.port}"
     return {
         "metadata": {
             "name": name,
