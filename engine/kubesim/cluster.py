@@ -51,9 +51,13 @@ class Cluster:
             advertise=self.preset.api_server,
             port=self.preset.api_port,
         )
-        certificate = authority.root(self.world.start).pem()
         self.controllers = controllers.start_all(
-            self.world, self.api.client, version=self.preset.version, certificate=certificate
+            self.world,
+            self.api.client,
+            self._controller_flags(),
+            version=self.preset.version,
+            # Where no machine runs a control plane, nobody made it a certificate.
+            certificate=authority.root(self.world.start).pem() if self.preset.api_server else "",
         )
         self.scheduler: Scheduler | None = None
         self.nodes: dict[str, Machine] = {}
@@ -68,6 +72,11 @@ class Cluster:
                 self._start_kubelet(spec)
             self._apply(addons.objects(self.preset))
             self.world.settle()
+
+    def _controller_flags(self) -> dict[str, str]:
+        if not self.preset.allocate_node_cidrs:
+            return {}
+        return {"allocate-node-cidrs": "true", "cluster-cidr": self.preset.pod_cidr}
 
     def _start_kubelet(self, spec: presets.NodeSpec) -> None:
         machine = self.nodes[spec.name]
