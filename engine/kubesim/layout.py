@@ -80,6 +80,13 @@ def _start_cloud(cluster: Cluster, lan: Segment, router: Host) -> None:
     loop = controller.ServiceController(world, client, Informers(client), preset.minor, machine, cloud)
     loop.start()
     cluster.controllers.append(loop)
+    if preset.cloud == "gke":
+        from kubesim.loadbalancer import gce
+
+        client = cluster.api.client(gce.IngressController.name)
+        ingress = gce.IngressController(world, client, Informers(client), preset.minor, cluster.network, lan, router, preset.lan)
+        ingress.start()
+        cluster.controllers.append(ingress)
 
 
 def _hosts(preset: Preset) -> str:

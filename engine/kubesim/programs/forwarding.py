@@ -73,8 +73,13 @@ async def forward(
     headers: http.Headers,
     target: str = "",
     complain: Callable[[str], None] | None = None,
+    failed: Callable[[int], http.Response] | None = None,
 ) -> http.Response:
-    """The server's answer, or 502 and 504 where there is none (traefik `pkg/proxy: statusFromError`)."""
+    """The server's answer, or 502 and 504 where there is none (traefik `pkg/proxy: statusFromError`).
+
+    `failed` makes the page for these; without it they are their names.
+    """
+    failed = failed or _named
     try:
         reply = await fetch.send(
             machine, request.method, server, target or request.target, headers, request.body, timeout=DIAL
@@ -84,15 +89,19 @@ async def forward(
         why = "i/o timeout" if error.timed_out else f"connect: {str(error).lower()}"
         if complain:
             complain(f"{504 if error.timed_out else 502} error caused by: dial tcp {where}: {why}")
-        return http.text("Gateway Timeout", 504) if error.timed_out else http.text("Bad Gateway", 502)
+        return failed(504 if error.timed_out else 502)
     except (http.HttpError, errors.NetError) as error:
         if complain:
             complain(f"502 error caused by: {error}")
-        return http.text("Bad Gateway", 502)
+        return failed(502)
     passed = [(key, value) for key, value in reply.headers if key.lower() not in HOP_BY_HOP]
     if request.method != "HEAD":
         passed = [(key, value) for key, value in passed if key.lower() != "content-length"]
     return http.Response(status=reply.status, headers=passed, body=reply.body)
+
+
+def _named(status: int) -> http.Response:
+    return http.text(http.REASONS[status], status)
 
 
 def cookie(request: http.Request, name: str) -> str:
