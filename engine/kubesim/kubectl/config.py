@@ -160,6 +160,8 @@ def _target(into: io.IO, config: KubeConfig, context: Document, flags: dict[str,
     if cluster is None and flags.get("cluster"):
         raise fail.Failed(f'error: cluster "{cluster_name}" does not exist')
     cluster = cluster or {}
+    cluster = _overridden(cluster, flags, "certificate-authority")
+    user = _overridden(user, flags, "client-certificate", "client-key")
     server = flags.get("server") or cluster.get("server") or ""
     if not server:
         return None
@@ -178,8 +180,14 @@ def _target(into: io.IO, config: KubeConfig, context: Document, flags: dict[str,
         client_key=_bytes(into, user, "client-key"),
         token=token,
         insecure=bool(flags.get("insecure-skip-tls-verify") == "true" or cluster.get("insecure-skip-tls-verify")),
-        tls_server_name=cluster.get("tls-server-name", ""),
+        tls_server_name=flags.get("tls-server-name") or cluster.get("tls-server-name", ""),
     )
+
+
+def _overridden(entry: Document, flags: dict[str, str], *names: str) -> Document:
+    """The entry with the files that flags name, which win over what stands in it."""
+    given = {name: flags[name] for name in names if flags.get(name)}
+    return {key: value for key, value in entry.items() if key.removesuffix("-data") not in given} | given
 
 
 def _bytes(into: io.IO, entry: Document, key: str) -> bytes:

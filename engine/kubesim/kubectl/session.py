@@ -37,11 +37,22 @@ GLOBAL_FLAGS = flags.define(
 
 # What a command may be asked for and does not do; said by name.
 _NOT_SIMULATED = (
+    "vmodule",
+    "match-server-version",
+)
+# What a flag says in the stead of the kubeconfig.
+_OVERRIDES = (
+    "context",
+    "cluster",
+    "user",
+    "namespace",
+    "server",
+    "token",
+    "insecure-skip-tls-verify",
+    "tls-server-name",
     "certificate-authority",
     "client-certificate",
     "client-key",
-    "vmodule",
-    "match-server-version",
 )
 
 
@@ -66,7 +77,7 @@ class Session:
     def selected(self) -> kubeconfig.Selected:
         given: dict[str, str] = {
             name: str(self.flags[name]).lower() if isinstance(self.flags[name], bool) else self.flags[name]
-            for name in ("context", "cluster", "user", "namespace", "server", "token", "insecure-skip-tls-verify")
+            for name in _OVERRIDES
             if name in self.flags.changed
         }
         return kubeconfig.select(self.io, self.config, given)
