@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from kubesim.cluster import Cluster
+from kubesim.shell.terminal import Result
 
 
 @pytest.fixture
@@ -23,17 +24,22 @@ def cluster_ip(cluster: Cluster, name: str = "web") -> str:
     return cluster.shell(f"kubectl get svc {name} -o jsonpath='{{.spec.clusterIP}}'").stdout
 
 
+def on_node(cluster: Cluster, command: str) -> Result:
+    """A command on the first node: a ClusterIP is known on nodes and in pods, and nowhere else."""
+    return cluster.run_on_node(next(iter(cluster.nodes)), command)
+
+
 CURL = "curl -s -o /dev/null -w '%{http_code}' --max-time 2"
 
 
 def test_a_flushed_chain_stops_the_service_until_the_next_sync(web: Cluster) -> None:
     address = cluster_ip(web)
-    assert web.shell(f"{CURL} http://{address}").stdout == "200"
-    assert web.shell("sudo iptables -t nat -F KUBE-SERVICES").exit_code == 0
-    result = web.shell(f"{CURL} http://{address}")
+    assert on_node(web, f"{CURL} http://{address}").stdout == "200"
+    assert on_node(web, "sudo iptables -t nat -F KUBE-SERVICES").exit_code == 0
+    result = on_node(web, f"{CURL} http://{address}")
     assert (result.stdout, result.exit_code) == ("000", 28)
     web.advance(60 * 60 + 60)
-    assert web.shell(f"{CURL} http://{address}").stdout == "200"
+    assert on_node(web, f"{CURL} http://{address}").stdout == "200"
 
 
 def test_the_service_name_is_resolved_by_a_dns_pod(web: Cluster) -> None:
@@ -51,14 +57,14 @@ def test_the_service_name_is_resolved_by_a_dns_pod(web: Cluster) -> None:
 def test_no_endpoints_is_refused_at_once(web: Cluster) -> None:
     web.shell("kubectl scale deployment web --replicas=0; sleep 40")
     before = web.world.now
-    result = web.shell(f"curl -s --max-time 5 http://{cluster_ip(web)}")
+    result = on_node(web, f"curl -s --max-time 5 http://{cluster_ip(web)}")
     assert result.exit_code == 7
     assert web.world.now - before < 1
 
 
 def test_connections_spread_over_the_pods(web: Cluster) -> None:
     address = cluster_ip(web)
-    web.shell(f"for i in $(seq 60); do curl -s http://{address} >/dev/null; done")
+    on_node(web, f"for i in $(seq 60); do curl -s http://{address} >/dev/null; done")
     counts = [
         int(web.shell(f"kubectl logs {name} | grep -c 'GET / '").stdout)
         for name in web.shell("kubectl get pods -l app=web -o name").stdout.split()
@@ -76,4 +82,4 @@ def test_what_the_pod_sees_as_its_client(web: Cluster) -> None:
 
 
 def test_an_undeclared_port_of_a_cluster_ip_hangs(web: Cluster) -> None:
-    assert web.shell(f"curl -s --max-time 2 http://{cluster_ip(web)}:81").exit_code == 28
+    assert on_node(web, f"curl -s --max-time 2 http://{cluster_ip(web)}:81").exit_code == 28
