@@ -12,7 +12,7 @@ from kubesim.apiserver.server import ApiServer
 from kubesim.store.store import Store
 from kubesim.world import World
 
-INGRESS = {
+INGRESS: dict[str, Any] = {
     "apiVersion": "extensions/v1beta1",
     "kind": "Ingress",
     "metadata": {"name": "web"},
@@ -60,6 +60,8 @@ def test_an_ingress_of_extensions_is_kept_as_the_newest(old: ApiServer) -> None:
     assert stored is not None
     assert stored["apiVersion"] == "networking.k8s.io/v1"
     assert stored["spec"]["defaultBackend"] == {"service": {"name": "other", "port": {"name": "http"}}}
+    path = INGRESS["spec"]["rules"][0]["http"]["paths"][0]
+    assert made["spec"]["rules"][0]["http"]["paths"] == [path]  # without pathType, which came with 1.18
     assert stored["spec"]["rules"][0]["http"]["paths"][0]["backend"] == {
         "service": {"name": "web", "port": {"number": 80}}
     }

@@ -58,16 +58,24 @@ def _ingress_in(obj: Object) -> Object:
     )
 
 
-def _ingress_out(obj: Object) -> Object:
-    def backend(new: Object) -> Object:
-        old = {key: value for key, value in new.items() if key == "resource"}
-        service = new.get("service")
-        if service:
-            port = service.get("port") or {}
-            old |= {"serviceName": service["name"], "servicePort": port.get("name") or port.get("number", 0)}
-        return old
+def _backend_out(new: Object) -> Object:
+    old = {key: value for key, value in new.items() if key == "resource"}
+    service = new.get("service")
+    if service:
+        port = service.get("port") or {}
+        old |= {"serviceName": service["name"], "servicePort": port.get("name") or port.get("number", 0)}
+    return old
 
-    return _with_backends(obj, ("defaultBackend", "backend"), backend, dict)
+
+def _ingress_out(obj: Object) -> Object:
+    return _with_backends(obj, ("defaultBackend", "backend"), _backend_out, dict)
+
+
+def _ingress_out_untyped(obj: Object) -> Object:
+    def path(new: Object) -> Object:
+        return {key: value for key, value in new.items() if key != "pathType"}
+
+    return _with_backends(obj, ("defaultBackend", "backend"), _backend_out, path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,16 +137,18 @@ def _rbac(plural: str) -> Conversion:
     return Conversion(group=group, version="v1beta1", stored=f"{plural}.{group}", deprecated=17, removed=22)
 
 
-def _ingress(group: str, deprecated: int) -> Conversion:
+def _ingress(group: str, deprecated: int, since: int = 0) -> Conversion:
+    """`since` 18: the release that brought pathType, which those before do not show."""
     return Conversion(
         group=group,
         version="v1beta1",
         stored="ingresses.networking.k8s.io",
+        since=since,
         deprecated=deprecated,
-        removed=22,
+        removed=22 if since else 18,
         type="extensions.v1beta1.Ingress",
         incoming=_ingress_in,
-        outgoing=_ingress_out,
+        outgoing=_ingress_out if since else _ingress_out_untyped,
     )
 
 
@@ -152,7 +162,9 @@ def _unchanged(stored: str, since: int, deprecated: int, removed: int) -> Conver
 
 TABLE = (
     _ingress("extensions", 14),
+    _ingress("extensions", 14, since=18),
     _ingress("networking.k8s.io", 19),
+    _ingress("networking.k8s.io", 19, since=18),
     _unchanged("ingressclasses.networking.k8s.io", 18, 19, 22),
     *(_rbac(plural) for plural in ("clusterroles", "clusterrolebindings", "roles", "rolebindings")),
     _unchanged("cronjobs.batch", 8, 21, 25),
