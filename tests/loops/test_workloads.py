@@ -265,3 +265,31 @@ def test_a_job_that_fails_too_often_gives_up(kind: Lab) -> None:
     status = kind.get("jobs.batch", "bad")["status"]
     assert status["failed"] == 3
     assert status["conditions"][-1]["reason"] == "BackoffLimitExceeded"
+
+
+def test_a_jobs_pods_are_held_until_they_are_counted(kind: Lab) -> None:
+    kind.apply("jobs.batch", job("sum", "sleep 20"))
+    kind.cluster.advance(10)
+    (pod,) = kind.api.list("pods", "default")
+    assert pod["metadata"]["finalizers"] == ["batch.kubernetes.io/job-tracking"]
+    kind.cluster.advance(20)
+    (pod,) = kind.api.list("pods", "default")
+    assert pod["status"]["phase"] == "Succeeded"
+    assert "finalizers" not in pod["metadata"]
+
+
+def test_pods_of_a_deleted_job_go(kind: Lab) -> None:
+    kind.apply("jobs.batch", job("sum", "sleep 1000"))
+    kind.cluster.advance(10)
+    kind.api.delete("jobs.batch", "sum", "default", propagation="Background")
+    kind.cluster.advance(60)
+    assert kind.api.list("pods", "default") == []
+
+
+def test_a_running_pod_of_a_job_can_be_deleted(kind: Lab) -> None:
+    kind.apply("jobs.batch", job("sum", "sleep 1000"))
+    kind.cluster.advance(10)
+    (first,) = kind.api.list("pods", "default")
+    kind.api.delete("pods", first["metadata"]["name"], "default", grace_period_seconds=1)
+    kind.cluster.advance(60)
+    assert kind.api.list("pods", "default")[0]["metadata"]["name"] != first["metadata"]["name"]

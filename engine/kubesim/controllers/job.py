@@ -1,11 +1,13 @@
 """Job: pods that run to their end, so many times, with a limit to how often they may fail.
 
 Source: `pkg/controller/job/job_controller.go`, `indexed_job_utils.go`.  Left out, and said: pod failure and success policies,
-back-off limits per index, and the tracking finalizer - a finished pod that somebody deletes before its Job has ended is run
-again.
+back-off limits per index, and counts that outlive the counted: pods carry the tracking finalizer until they are counted, but
+a counted pod that somebody deletes before its Job has ended is run again.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 from kubesim import ids
 from kubesim.client import Object
@@ -14,6 +16,9 @@ from kubesim.controllers.controller import Controller
 from kubesim.machinery import objects
 
 RESOURCE = "jobs.batch"
+FINALIZER = "batch.kubernetes.io/job-tracking"
+# JobTrackingWithFinalizers is always on.
+TRACKED_SINCE = 26
 INDEX = "batch.kubernetes.io/job-completion-index"
 # DefaultJobPodFailureBackOff, MaxJobPodFailureBackOff.
 FIRST_BACKOFF = 10.0
@@ -52,8 +57,10 @@ class JobController(Controller):
         namespace, name = objects.split_key(key)
         job = self.client.find(RESOURCE, name, namespace)
         if job is None or objects.deleting(job):
+            self._release_orphans(namespace, name)
             return
         if finished(job):
+            self._release(self._pods.by("owner", objects.uid(job)))
             self._forget(key, job)
             return
         mine = claims.claim(self.client, self._pods, "pods", job, job["spec"]["selector"])
@@ -73,6 +80,25 @@ class JobController(Controller):
         else:
             active += self._manage(job, active, succeeded, failed)
         self._report(job, status, mine, active, succeeded, failed, verdict)
+        self._release(pod for pod in mine if not pods.is_active(pod))
+
+    def _release(self, counted: Iterable[Object]) -> None:
+        """Nothing depends on these any more: let them go."""
+        for pod in counted:
+            # As it is now: it may have gone since the informer heard of it.
+            known = self.client.find("pods", objects.name(pod), objects.namespace(pod))
+            finalizers = (known or pod)["metadata"].get("finalizers") or ()
+            if known is not None and objects.uid(known) == objects.uid(pod) and FINALIZER in finalizers:
+                kept = [each for each in finalizers if each != FINALIZER]
+                patch = {"metadata": {"uid": objects.uid(pod), "finalizers": kept or None}}
+                self.client.patch("pods", objects.name(pod), objects.namespace(pod), patch)
+
+    def _release_orphans(self, namespace: str, name: str) -> None:
+        """Their Job is gone, or about to go (syncOrphanPod)."""
+        for pod in self._pods.list():
+            owner = objects.owner(pod) if objects.namespace(pod) == namespace else None
+            if owner is not None and (owner["kind"], owner["name"]) == ("Job", name):
+                self._release([pod])
 
     def _verdict(
         self, job: Object, active: list[Object], succeeded: list[Object], failed: list[Object], started: str
@@ -125,6 +151,8 @@ class JobController(Controller):
         made = []
         for position in range(wanted - len(active)):
             pod = pods.from_template(spec["template"], job, objects.namespace(job))
+            if self.minor >= TRACKED_SINCE:
+                pod["metadata"].setdefault("finalizers", []).append(FINALIZER)
             if _indexed(job):
                 self._number(pod, job, free[position])
             made.append(self.client.create("pods", pod, objects.namespace(job)))
