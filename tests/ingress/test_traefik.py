@@ -96,6 +96,16 @@ def test_a_name_without_certificate_gets_the_default_one(cluster: Cluster) -> No
     assert out == "CN=TRAEFIK DEFAULT CERT\n"
 
 
+def test_a_secret_of_tls_is_shown_to_those_who_name_its_host(cluster: Cluster) -> None:
+    cluster.shell(
+        "openssl req -x509 -newkey rsa:2048 -nodes -keyout k -out c -subj /CN=web.example\n"
+        "kubectl create secret tls web-tls --cert=c --key=k; sleep 5"
+    )
+    script = "curl -skv --resolve {0}:443:$T https://{0}/hostname 2>&1 | grep -o 'CN=.*' | head -1"
+    assert node(cluster, script.format("web.example")).startswith("CN=web.example")
+    assert node(cluster, script.format("other.example")).startswith("CN=TRAEFIK DEFAULT CERT")
+
+
 def test_it_bypasses_kube_proxy_unless_told_otherwise(cluster: Cluster) -> None:
     cluster.shell("kubectl annotate service web traefik.ingress.kubernetes.io/service.nativelb=true; sleep 5")
     address = cluster.shell("kubectl get service web -o jsonpath='{.spec.clusterIP}'").stdout
