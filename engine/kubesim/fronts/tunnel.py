@@ -225,7 +225,9 @@ def protocols(backend: Backend) -> type[asyncio.Protocol]:
                 super().data_received(data)
                 return
             self._head += data
-            if b"\r\n\r\n" not in self._head and len(self._head) < spdy.LARGEST:
+            # A method begins with a letter; a TLS greeting, say, does not, and is uvicorn's to refuse.
+            unfinished = b"\r\n\r\n" not in self._head and len(self._head) < spdy.LARGEST
+            if unfinished and self._head[:1].isalpha():
                 return
             head, self._head = self._head, None
             request = _upgrade(head) if b"spdy/3.1" in head.lower() else None
