@@ -76,14 +76,20 @@ class RealLab:
 
     def connect(self, name: str, targets: list[tuple[str, int]]) -> list[str]:
         """What came of a connection to each."""
-        done = subprocess.run(
-            ["ip", "netns", "exec", self.hosts[name].name, sys.executable, __file__, "connect"],
-            input=json.dumps(targets),
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        return json.loads(done.stdout)
+        return [answers[0] for answers in self.connect_all([name], targets, 1)[name]]
+
+    def connect_all(self, clients: list[str], targets: list[tuple[str, int]], times: int) -> dict[str, list[list[str]]]:
+        """Every client asks every target, `times` times in a row; what came of it by client and target."""
+        asking = {
+            name: subprocess.Popen(
+                ["ip", "netns", "exec", self.hosts[name].name, sys.executable, __file__, "connect", str(times)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            )
+            for name in clients
+        }
+        return {name: json.loads(each.communicate(json.dumps(targets))[0]) for name, each in asking.items()}
 
     def close(self) -> None:
         for server in self.servers:
@@ -111,20 +117,24 @@ def serve(name: str, ports: list[int]) -> None:
     threading.Event().wait()
 
 
-def connect(targets: list[tuple[str, int]]) -> list[str]:
-    answers = [""] * len(targets)
+def connect(targets: list[tuple[str, int]], times: int) -> list[list[str]]:
+    answers: list[list[str]] = [[] for _ in targets]
     gate = threading.Semaphore(40)
 
-    def ask(index: int, ip: str, port: int) -> None:
-        with gate, socket.socket() as client:
+    def once(ip: str, port: int) -> str:
+        with socket.socket() as client:
             client.settimeout(PATIENCE)
             try:
                 client.connect((ip, port))
-                answers[index] = client.recv(100).decode()
+                return client.recv(100).decode()
             except TimeoutError:
-                answers[index] = "dropped"
+                return "dropped"
             except OSError as error:
-                answers[index] = WORDS.get(error.errno or 0, str(error))
+                return WORDS.get(error.errno or 0, str(error))
+
+    def ask(index: int, ip: str, port: int) -> None:
+        with gate:
+            answers[index] = [once(ip, port) for _ in range(times)]
 
     threads = [threading.Thread(target=ask, args=(index, ip, port)) for index, (ip, port) in enumerate(targets)]
     for thread in threads:
@@ -138,4 +148,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "serve":
         serve(sys.argv[2], [int(port) for port in sys.argv[3:]])
     else:
-        print(json.dumps(connect([tuple(each) for each in json.load(sys.stdin)])))
+        print(json.dumps(connect([tuple(each) for each in json.load(sys.stdin)], int(sys.argv[2]))))

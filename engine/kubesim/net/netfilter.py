@@ -419,7 +419,8 @@ class Netfilter:
                 asked.append((nft_chain.priority, run))
             else:
                 found.append((nft_chain.priority, _passing(run)))
-        if asked:
+        # Whoever translates anywhere translates answers everywhere (nf_nat_register_fn takes all four hooks at once).
+        if name != "FORWARD" and (nat_table is not None or self.host.nft.translates(ipv6=self.ipv6)):
             asked.sort(key=lambda each: each[0])
             found.append((priority, _translating([ask for _priority, ask in asked], source)))
         return found

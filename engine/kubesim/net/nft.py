@@ -133,6 +133,16 @@ class Ruleset:
             for chain in table.chains.values()
         )
 
+    def translates(self, *, ipv6: bool) -> bool:
+        """Whether any of its chains translates addresses of that family."""
+        families = ("inet", "ip6" if ipv6 else "ip")
+        return any(
+            chain.type == "nat"
+            for table in self.tables.values()
+            if table.family in families
+            for chain in table.chains.values()
+        )
+
     def base_chains(self, hook: str, *, ipv6: bool) -> list[tuple[NftTable, NftChain]]:
         """What hangs on a hook, by priority."""
         families = ("inet", "ip6" if ipv6 else "ip")

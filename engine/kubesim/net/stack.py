@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from kubesim.net import address, errors, walk
-from kubesim.net.packet import Packet
+from kubesim.net.packet import Packet, endpoint
 from kubesim.net.trace import Verdict
 
 if TYPE_CHECKING:
@@ -107,7 +107,10 @@ class Stack:
         connection = self.connections.get((packet.dst, packet.dport, packet.src, packet.sport))
         if not by.live:
             if packet.flags != "S":
-                return Delivery(Verdict.DELIVERED, f"it is back at {name}")
+                if by.asked is None or _answers(packet, by.asked):
+                    return Delivery(Verdict.DELIVERED, f"it is back at {name}")
+                reset = None if "R" in packet.flags else _answer(packet, flags="R")
+                return Delivery(Verdict.REFUSED, _stranger(packet, by.asked, name), reset)
         elif connection is not None and connection.takes(packet):
             return Delivery(Verdict.DELIVERED, f"{name} took it", connection.receive(packet, by))
         if packet.flags == "S":
@@ -134,8 +137,11 @@ class Stack:
                 if by.live:
                     each.incoming(packet, by)
                 return Delivery(Verdict.DELIVERED, f"a program on {name} receives on {_where(packet)}")
-        if not by.live and by.depth:
-            return Delivery(Verdict.DELIVERED, f"it is back at {name}")
+        why = f"nothing on {name} receives on {_where(packet)}"
+        if not by.live and by.asked is not None:
+            if _answers(packet, by.asked):
+                return Delivery(Verdict.DELIVERED, f"it is back at {name}")
+            why = _stranger(packet, by.asked, name)
         error = Packet(
             protocol="icmpv6" if ":" in packet.dst else "icmp",
             src=packet.dst,
@@ -143,7 +149,7 @@ class Stack:
             icmp="port-unreachable",
             inner=packet,
         )
-        return Delivery(Verdict.REFUSED, f"nothing on {name} receives on {_where(packet)}", error)
+        return Delivery(Verdict.REFUSED, why, error)
 
     def _icmp(self, packet: Packet, by: walk.Walk) -> Delivery:
         name = self.host.name
@@ -186,6 +192,16 @@ class Stack:
             for socket in list(sockets):
                 socket.close()
         self.connections.clear()
+
+
+def _answers(packet: Packet, asked: Packet) -> bool:
+    """Whether it comes from whom the sender asked, as the sender knows it."""
+    return (packet.src, packet.sport, packet.dst, packet.dport) == (asked.dst, asked.dport, asked.src, asked.sport)
+
+
+def _stranger(packet: Packet, asked: Packet, name: str) -> str:
+    whom, who = endpoint(asked.dst, asked.dport), endpoint(packet.src, packet.sport)
+    return f"{name} asked {whom}, and the answer comes from {who}: it belongs to no connection"
 
 
 def _where(packet: Packet) -> str:

@@ -118,7 +118,7 @@ def _step(
 class Walk:
     """One packet under way.  Matches and targets of rules read `host`, `live`, `chance` and `steps`."""
 
-    __slots__ = ("_forks", "_network", "chance", "depth", "drawn", "host", "live", "outcome", "response", "steps")
+    __slots__ = ("_forks", "_network", "asked", "chance", "depth", "drawn", "host", "live", "outcome", "response", "steps")
 
     def __init__(
         self,
@@ -128,11 +128,14 @@ class Walk:
         chance: Chance,
         depth: int = 0,
         forks: dict[Host, Conntrack] | None = None,
+        asked: Packet | None = None,
     ) -> None:
         self._network = network
         self._forks: dict[Host, Conntrack] = {} if forks is None else forks
         self.chance = chance
         self.depth = depth
+        # What this walk's packet answers, as it was sent.
+        self.asked = asked
         # The probability of the last choice that a rule made.
         self.drawn = 1.0
         self.host: Host = None  # type: ignore[assignment]  # set by _enter before anything reads it
@@ -184,7 +187,14 @@ class Walk:
         if response.entry is not None:
             state = "RELATED" if response.packet.inner is not None else "ESTABLISHED"
             flight.entry, flight.reply, flight.state = response.entry, response.reply, state
-        back = Walk(self._network, live=self.live, chance=self.chance, depth=self.depth + 1, forks=self._forks)
+        back = Walk(
+            self._network,
+            live=self.live,
+            chance=self.chance,
+            depth=self.depth + 1,
+            forks=self._forks,
+            asked=self.outcome.flow,
+        )
         # The answer is there to be read before the sender's socket hears of it.
         outcome = back.run(response.host, flight, record=record)
         if self.depth == 0:
