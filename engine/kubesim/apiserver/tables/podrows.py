@@ -30,7 +30,7 @@ def pod(obj: Object, now: float) -> list[Any]:
     if summary.restarts and summary.last_restart:
         restarts = f"{summary.restarts} ({_since(summary.last_restart, now)} ago)"
     return [
-        metadata["name"],
+        metadata.get("name", ""),
         f"{summary.ready}/{summary.total}",
         summary.reason,
         restarts,

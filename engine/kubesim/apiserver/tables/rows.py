@@ -23,7 +23,7 @@ NONE, UNSET, UNKNOWN = "<none>", "<unset>", "<unknown>"
 def cells(resource: Resource, obj: Object, now: float) -> Cells:
     printer = _PRINTERS.get(resource.name)
     if printer is None:
-        return [obj["metadata"]["name"], obj["metadata"].get("creationTimestamp")]
+        return [_name(obj), obj["metadata"].get("creationTimestamp")]
     return printer(obj, now)
 
 
@@ -46,7 +46,7 @@ def since(timestamp: str | None, now: float) -> str:
 
 
 def _name(obj: Object) -> str:
-    return str(obj["metadata"]["name"])
+    return str(obj["metadata"].get("name", ""))
 
 
 def _containers(spec: Object) -> tuple[str, str]:
@@ -346,7 +346,7 @@ def _event(obj: Object, now: float) -> Cells:
         last_seen, count = since(series.get("lastObservedTime"), now), series.get("count", 0)
     else:
         last_seen = since(last, now) if last else shown
-    about = obj["involvedObject"]
+    about = obj.get("involvedObject") or {}
     kind = about.get("kind", "").lower()
     target = f"{kind}/{about['name']}" if about.get("name") else kind
     source = obj.get("source", {})
