@@ -117,7 +117,9 @@ class Faults(RuleBasedStateMachine):
         self.store = self.cluster.store
         self.admin = self.cluster.api.client(http.User())
         self.views = [View(self.cluster, path) for path in WATCHED.values()]
+        # Nodes whose kubelet does not run, and those of them that are not to be reached at all.
         self.stopped: set[str] = set()
+        self.failed: set[str] = set()
         self.flushed: set[str] = set()
         self.revision = 0
 
@@ -178,12 +180,25 @@ class Faults(RuleBasedStateMachine):
             self.stopped.add(node)
             self.cluster.kubelets[node].stop()
 
+    @rule(number=st.integers(0, 2))
+    def fail_a_node(self, number: int) -> None:
+        node = self._node(number)
+        if node not in self.failed:
+            note(f"{node} fails")
+            self.stopped.add(node)
+            self.failed.add(node)
+            self.cluster.fail_node(node)
+
     @precondition(lambda self: self.stopped)
     @rule()
-    def start_the_kubelets(self) -> None:
+    def bring_all_back(self) -> None:
         for node in sorted(self.stopped):
-            self.cluster.kubelets[node].start()
+            if node in self.failed:
+                self.cluster.recover_node(node)
+            else:
+                self.cluster.kubelets[node].start()
         self.stopped.clear()
+        self.failed.clear()
 
     @rule(number=st.integers(0, 2), everything=st.booleans())
     def flush(self, number: int, everything: bool) -> None:
@@ -295,7 +310,7 @@ class Faults(RuleBasedStateMachine):
     def teardown(self) -> None:
         """All that was stopped is started again; then all is as it was asked for."""
         if self.stopped:
-            self.start_the_kubelets()
+            self.bring_all_back()
         # A flushed chain comes back with the next full sync, which a new kube-proxy begins with.
         for pod in self.admin.list("pods", "kube-system", "k8s-app=kube-proxy"):
             if pod["spec"]["nodeName"] in self.flushed:
@@ -332,7 +347,7 @@ class FaultsOfOneNode(Faults):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("machine", "examples"), [(Faults, 14), (FaultsOfOneNode, 6)], ids=["kind", "vagrant"])
+@pytest.mark.parametrize(("machine", "examples"), [(Faults, 24), (FaultsOfOneNode, 10)], ids=["kind", "vagrant"])
 def test_it_heals(machine: type[Faults], examples: int) -> None:
     run_state_machine_as_test(
         machine,
