@@ -28,9 +28,9 @@ def make(world: World, network: Network, name: str, address: str, disk: frozense
         },
         lambda: world.now,
     )
-    for folder in ("/work", "/tmp", "/root"):
+    for folder in ("/desk", "/tmp", "/root"):
         files.mkdir(folder, parents=True)
-    return Machine(world=world, name=name, hostname=name, kind="node", net=host, files=files, cwd="/work", tools=disk)
+    return Machine(world=world, name=name, hostname=name, kind="node", net=host, files=files, cwd="/desk", tools=disk)
 
 
 @dataclass

@@ -32,7 +32,7 @@ def cases() -> list[tuple[str, int, str]]:
 def test_as_the_real_bash(script: str, status: int, stdout: str) -> None:
     world = World(1)
     files = FileSystem({"/tmp/x": ""}, lambda: world.now)
-    files.mkdir("/work")
+    files.mkdir("/desk")
     machine = Machine(
         world=world,
         name="n",
@@ -40,7 +40,7 @@ def test_as_the_real_bash(script: str, status: int, stdout: str) -> None:
         kind="node",
         net=None,
         files=files,
-        cwd="/work",
+        cwd="/desk",
         tools=tools.NODE,  # type: ignore[arg-type]
     )
     result = world.run(Terminal(machine).run(script))
@@ -49,7 +49,7 @@ def test_as_the_real_bash(script: str, status: int, stdout: str) -> None:
 
 def test_variables_functions_files_and_directory_last(place):
     place.run("export A=1; b=2; f() { echo \"f $1\"; }; mkdir d; cd d; echo hi > x; alias greet='echo hello'")
-    assert place.out("echo $A $b; f 3; pwd; cat x; greet you") == "1 2\nf 3\n/work/d\nhi\nhello you\n"
+    assert place.out("echo $A $b; f 3; pwd; cat x; greet you") == "1 2\nf 3\n/desk/d\nhi\nhello you\n"
 
 
 def test_sleep_takes_virtual_time_only(place):
@@ -153,7 +153,7 @@ def test_a_prompt_knows_when_a_command_is_whole(place, text, whole):
 
 def test_prompt_and_completion(place):
     place.machine.prompt, place.machine.user = "{user}@{hostname}:{cwd}$ ", "vagrant"
-    place.machine.home = "/work"
+    place.machine.home = "/desk"
     assert place.terminal.prompt() == "vagrant@box:~$ "
     place.run("mkdir -p dir/sub; touch data; cd dir")
     assert place.terminal.prompt() == "vagrant@box:~/dir$ "

@@ -40,7 +40,7 @@ def test_what_cannot_be_started(on_disk, argv, why, status):
 def test_bytes_survive(place):
     data = bytes(range(256))
     assert run(place, "cat", stdin=data).stdout_bytes == data
-    place.machine.files.write("/work/blob", data)
+    place.machine.files.write("/desk/blob", data)
     packed = run(place, "tar", "cf", "-", "blob").stdout_bytes
     assert run(place, "tar", "xmf", "-", "-C", "/tmp", stdin=packed).exit_code == 0
     assert place.machine.files.read_bytes("/tmp/blob") == data

@@ -124,7 +124,7 @@ def test_https(lan):
     assert status == 60
     assert lan.out("curl -sk https://web") == "secret for web\n"
     assert "*  subject: CN=web\n" in lan.run("curl -skv https://web").stderr
-    lan.machine.files.write("/work/ca.pem", root.pem())
+    lan.machine.files.write("/desk/ca.pem", root.pem())
     assert lan.out("curl -s --cacert ca.pem https://web") == "secret for web\n"
     assert lan.err("curl -s -S --cacert ca.pem https://web.example")[0].startswith(
         "curl: (60) SSL: no alternative certificate subject name matches target host name 'web.example'"

@@ -107,7 +107,7 @@ def test_iptables_refuses(lan, command, stderr, status):
 
 
 def test_sudo_and_users(lan):
-    lan.machine.user, lan.machine.home = "vagrant", "/work"
+    lan.machine.user, lan.machine.home = "vagrant", "/desk"
     assert (
         lan.out("whoami; sudo whoami; sudo sh -c 'whoami; echo $HOME'; id -u") == "vagrant\nroot\nroot\n/root\n1000\n"
     )

@@ -65,7 +65,7 @@ def test_the_line_discipline(at) -> None:
 
 
 def test_prompts(at) -> None:
-    assert at("bash").types("\r") == "\nroot@box:/work# "
+    assert at("bash").types("\r") == "\nroot@box:/desk# "
     assert at("sh").types("\r") == "\n# "
     assert at("sh", disk=disks.BUSYBOX).types("cd /tmp\r") == "cd /tmp\n/tmp # "
     assert at("bash").types("PS1='<\\W> '; cd\r") == "PS1='<\\W> '; cd\n<~> "
@@ -80,7 +80,7 @@ def test_editing_and_history(at) -> None:
     assert "\nyes acecho yes ac\n" in bash.types("\x1b[A\x1b[A\x1b[B\x15\x19\x19\r")
     assert "    2  echo yes ac\n" in bash.types("history\r")
     assert bash.types("hostna\t") == "hostname "
-    assert bash.types("\x15md5sum /etc/\t").endswith("\n/etc/hosts  /etc/passwd  /etc/resolv.conf\nroot@box:/work# md5sum /etc/")
+    assert bash.types("\x15md5sum /etc/\t").endswith("\n/etc/hosts  /etc/passwd  /etc/resolv.conf\nroot@box:/desk# md5sum /etc/")
 
 
 def test_a_command_reads_what_is_typed_next(at) -> None:
@@ -107,12 +107,12 @@ def test_a_command_of_several_lines_and_several_commands_at_once(at) -> None:
 
 def test_interrupting(at) -> None:
     bash = at("bash")
-    assert bash.types("half a line\x03").endswith("^C\nroot@box:/work# ")
+    assert bash.types("half a line\x03").endswith("^C\nroot@box:/desk# ")
     bash.types("sleep 1000\r")
-    assert bash.types("\x03") == "^C\nroot@box:/work# "
+    assert bash.types("\x03") == "^C\nroot@box:/desk# "
     assert "\n130\n" in bash.types("echo $?\r")
     bash.types("while true; do sleep 1; done | cat\r")
-    assert bash.types("\x03").endswith("^C\nroot@box:/work# ")
+    assert bash.types("\x03").endswith("^C\nroot@box:/desk# ")
     assert "\n130\n" in bash.types("echo $?\r")
 
 
@@ -129,5 +129,5 @@ def test_a_shell_in_a_shell_has_its_own_history(at) -> None:
     bash.types("echo outer\rsh\r")
     assert bash.types("\x1b[A") == ""
     assert bash.types("echo $0\r").endswith("\nsh\n# ")
-    assert bash.types("exit\r").endswith("root@box:/work# ")
+    assert bash.types("exit\r").endswith("root@box:/desk# ")
     assert "echo outer" in bash.types("\x1b[A\x1b[A")
