@@ -40,6 +40,10 @@ class Api:
 
     def __init__(self) -> None:
         self.watch = Watch()
+        self.node_port_range = ""
+
+    def reconfigure(self, *, node_port_range: str) -> None:
+        self.node_port_range = node_port_range
 
     def handle(self, request: Request) -> Response:
         if request.param("watch"):

@@ -146,7 +146,7 @@ class CronJobController(Controller):
 
 
 def _end(found: Object) -> str:
-    """"Complete" or "Failed"."""
+    """ "Complete" or "Failed"."""
     return "Complete" if pods.condition(found, "Complete") is not None else "Failed"
 
 
