@@ -6,6 +6,7 @@ Sides that are compared are measured in one run.  Memory is the peak of a proces
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import platform
 import statistics
@@ -19,9 +20,10 @@ REPEATS = 5
 
 
 def cpu(work: Callable[[], Any], repeats: int = REPEATS) -> float:
-    """The median CPU seconds of some runs."""
+    """The median CPU seconds of some runs, each begun without the garbage of the one before."""
     times = []
     for _ in range(repeats):
+        gc.collect()
         start = time.process_time()
         work()
         times.append(time.process_time() - start)
@@ -115,7 +117,9 @@ def memory(preset: str) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--preset", default="kind")
-    preset = parser.parse_args().preset
+    parser.add_argument("--services", type=int, nargs="*", metavar="N", help="also rules and walks at N Services each")
+    asked = parser.parse_args()
+    preset = asked.preset
     figures = {
         "python": platform.python_version(),
         "preset": preset,
@@ -124,6 +128,10 @@ def main() -> None:
         "walks": walks(preset),
         "memory": memory(preset),
     }
+    if asked.services:
+        import rules
+
+        figures["rules"] = rules.measure(tuple(asked.services))
     print(json.dumps(figures, indent=2))
 
 
