@@ -32,14 +32,15 @@ T = TypeVar("T")
 class Cluster:
     """See the module.
 
-    `preset` is a name or the path of a YAML file; the same preset and seed give the same cluster, to the byte.  `nodes` and
-    `outside` are machines, `kubelets` by node; `api` answers requests; `world` drives all.
+    `preset` is a name or the path of a YAML file; the same preset and seed give the same cluster, to the byte.  `birth` is when
+    it begins, in seconds since the epoch, instead of the preset's own date.  `nodes` and `outside` are machines,
+    `kubelets` by node; `api` answers requests; `world` drives all.
     """
 
-    def __init__(self, preset: str = "kind", seed: int = 1) -> None:
+    def __init__(self, preset: str = "kind", seed: int = 1, birth: float | None = None) -> None:
         self.preset = presets.load(preset)
         self.seed = seed
-        self.world = World(seed, self.preset.birth_seconds)
+        self.world = World(seed, self.preset.birth_seconds if birth is None else birth)
         self.store = Store(self.world)
         self.network = Network(self.world)
         self.api = ApiServer(

@@ -11,6 +11,7 @@ import os
 import socket
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import IO
 
@@ -83,7 +84,8 @@ def serve(
     except ImportError:
         raise LearnerError("kubesim serve needs uvicorn", "Install it: pip install 'kubewalk[serve]'") from None
     found = listen(host, port)
-    cluster = Cluster(preset, seed)
+    # Who comes from outside has a clock: kubectl reckons ages by it.
+    cluster = Cluster(preset, seed, birth=time.time())
     bound = found.getsockname()[1]
     address = f"[{host}]:{bound}" if ":" in host else f"{host}:{bound}"
     path = Path(kubeconfig) if kubeconfig else Path(tempfile.gettempdir()) / f"kubesim-{bound}.kubeconfig"
