@@ -21,7 +21,7 @@ def rules(*rows: tuple[str, str, str, str]) -> dict[str, object]:
     return {"metadata": {"name": "web", "namespace": "default"}, "spec": {"rules": made}}
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def cluster() -> Cluster:
     found = Cluster("gke")
     obj = rules(("web.example", "/", "Prefix", "web"), ("inner.example", "/", "Prefix", "inner"))
@@ -46,7 +46,7 @@ def test_the_address_takes_a_minute_and_answers(cluster: Cluster) -> None:
 
 
 def test_a_service_without_node_port_cannot_be_a_backend(cluster: Cluster) -> None:
-    address = cluster.shell(ADDRESS).stdout
+    address = cluster.shell(f"sleep 70; {ADDRESS}").stdout
     assert (
         cluster.shell(f"curl -s -o /dev/null -w '%{{http_code}}' -H 'Host: inner.example' http://{address}/").stdout
         == "502"
@@ -56,7 +56,8 @@ def test_a_service_without_node_port_cannot_be_a_backend(cluster: Cluster) -> No
 
 
 def test_a_deleted_ingress_leaves_no_address(cluster: Cluster) -> None:
-    address = cluster.shell(ADDRESS).stdout
+    address = cluster.shell(f"sleep 70; {ADDRESS}").stdout
+    assert address
     cluster.shell("kubectl delete ingress web; sleep 2")
     assert cluster.shell(f"curl -s --max-time 3 http://{address}/").exit_code in (7, 28)
 
