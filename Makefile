@@ -34,7 +34,7 @@ course: setup ## build the notebooks from their text sources
 	@$(BIN)/kubelab build
 
 test: $(VENV)/.test ## install what the tests need, and run them all
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 check: $(VENV)/.test ## ruff, mypy, import-linter
 	@$(BIN)/ruff check .
