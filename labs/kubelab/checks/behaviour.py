@@ -28,38 +28,43 @@ CURL = {
 
 def reaches(source: str, target: str, *, success: str = "", failure: str = "", weight: float = 1.0) -> Check:
     """A request from `source` ("pod/client") to `target` ("http://web") is answered."""
-
-    def check(subject: Subject) -> Finding:
-        code, said = request(subject, source, target)
-        if code == 0:
-            trace = _trace(subject, source, target)
-            return Finding(
-                passed=True,
-                message=success or f"{target} answers {source}.",
-                explanation=words.explain(trace) if trace else "",
-                trace=trace,
-                weight=weight,
-            )
-        return _failed(subject, source, target, failure or f"{target} does not answer {source}", code, said, weight)
-
-    return check
+    return _ends(
+        0,
+        source,
+        target,
+        success or f"{target} answers {source}.",
+        failure or f"{target} does not answer {source}",
+        weight,
+    )
 
 
 def refused(source: str, target: str, *, success: str = "", failure: str = "", weight: float = 1.0) -> Check:
     """A request is refused, at once: by a rule, or by the kernel of the address it came to."""
+    return _ends(
+        7,
+        source,
+        target,
+        success or f"{target} refuses {source}.",
+        failure or f"{target} does not refuse {source}",
+        weight,
+    )
+
+
+def _ends(wanted: int, source: str, target: str, success: str, failure: str, weight: float) -> Check:
+    """A request ends with that exit code of curl's."""
 
     def check(subject: Subject) -> Finding:
         code, said = request(subject, source, target)
-        if code == 7:
-            trace = _trace(subject, source, target)
-            return Finding(
-                passed=True,
-                message=success or f"{target} refuses {source}.",
-                explanation=words.explain(trace) if trace else "",
-                trace=trace,
-                weight=weight,
-            )
-        return _failed(subject, source, target, failure or f"{target} does not refuse {source}", code, said, weight)
+        if code != wanted:
+            return _failed(subject, source, target, failure, code, said, weight)
+        trace = _trace(subject, source, target)
+        return Finding(
+            passed=True,
+            message=success,
+            explanation=words.explain(trace) if trace else "",
+            trace=trace,
+            weight=weight,
+        )
 
     return check
 
