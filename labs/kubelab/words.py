@@ -69,7 +69,12 @@ def explain(trace: Trace) -> str:
 
 
 def _astray(trace: Trace) -> str:
-    """A packet that left for the wide world and was lost there: who masqueraded it on the way is beside the point."""
+    """A packet that went into the wide world and was lost there: who masqueraded it on the way is beside the point."""
+    if trace.hops[0].kind == "outside":
+        return (
+            f"{trace.hops[0].host} is outside of the cluster, and its routes know nothing of {trace.flow.dst}: the packet went "
+            "into the wide world, where nobody has that address."
+        )
     asked = f"{trace.hops[0].host} asked {destination(trace.flow)}"
     if trace.final.dst != trace.flow.dst:
         return f"{asked}, which became {destination(trace.final)}; the packet left the cluster, and nobody answered."

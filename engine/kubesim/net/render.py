@@ -169,17 +169,25 @@ def _culprit(trace: Trace) -> str:
     if step.kind is not Kind.RULE or not step.matched:
         return ""
     comment = _comment(step.rule)
-    return f'the rule "{comment}" in chain {step.chain}' if comment else f"a rule in chain {step.chain} ({step.rule})"
+    if comment:
+        return f'the rule "{comment}" in chain {step.chain}'
+    # nft's verdict maps: "@NAME has KEY: VERDICT".
+    found, has, rest = step.why.partition(" has ")
+    if has and found.startswith("@"):
+        return f"the map {found[1:]}, which has {rest.partition(':')[0]}, in chain {step.chain}"
+    return f"a rule in chain {step.chain} ({step.rule})"
 
 
 def _steps_end(trace: Trace) -> str:
     """What the last step says of why: "dropped: WHY" by a rule whose writer left word, "PROGRAM: WHY" by a queue's."""
-    return trace.steps()[-1][1].why.partition(": ")[2]
+    step = trace.steps()[-1][1]
+    said, _, told = step.why.partition(": ")
+    return told if step.kind is Kind.QUEUE or said == "dropped" else ""
 
 
 def _comment(rule: str) -> str:
-    """The last comment: Calico's first is a hash of the rule."""
-    _, found, rest = rule.rpartition('--comment "')
+    """The last comment: Calico's first is a hash of the rule.  (nft writes it without the dashes.)"""
+    _, found, rest = rule.rpartition('comment "')
     if found:
         return rest.partition('" ')[0].rstrip('"')
     _, found, rest = rule.rpartition("--comment ")

@@ -79,12 +79,17 @@ def rule(step: Step, *, drawn: bool) -> Told:
         target, ""
     )
     return Told(
-        title=f"{step.chain}: {target or 'a rule'}" + (f", for “{about}”" if about and says else ""),
+        title=f"{step.chain}: {target or _says(step.why)}" + (f", for “{about}”" if about and says else ""),
         text=f"{why} {says}".strip(),
         question=f"{step.chain} looks at the packet. What does it do?",
         place=place,
         rule=step.rule,
     )
+
+
+def _says(why: str) -> str:
+    """What a rule without a target of its own comes to: nft's verdict maps say "@NAME has KEY: VERDICT"."""
+    return f"the map says “{why.rpartition(': ')[2]}”" if why.startswith("@") else "a rule"
 
 
 def leave(hop: Hop, route: Step | None, onward: str, link: Step) -> Told:
