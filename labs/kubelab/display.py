@@ -186,10 +186,11 @@ class Output:
 
 
 class CheckView:
-    """How a task stands."""
+    """How a task stands.  `note` is shown as it is, in a fixed pitch: a script, say."""
 
-    def __init__(self, result: Result) -> None:
+    def __init__(self, result: Result, note: str = "") -> None:
         self.result = result
+        self.note = note
 
     @property
     def points(self) -> float:
@@ -208,16 +209,16 @@ class CheckView:
         return self.result.message
 
     def __str__(self) -> str:
-        return str(self.result)
+        return f"{self.result}\n{self.note}".rstrip("\n")
 
     def __repr__(self) -> str:
-        return str(self.result)
+        return str(self)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Bundle:
-        return {"text/plain": str(self), "text/html": check_card(self.result)}
+        return {"text/plain": str(self), "text/html": check_card(self.result, self.note)}
 
 
-def check_card(result: Result) -> str:
+def check_card(result: Result, note: str = "") -> str:
     """A task's result as HTML: the sign, the points, the message, why, each finding, and the packet behind it."""
     tone = "pass" if result.passed else "fail"
     sign = "✓" if result.passed else "✗"
@@ -233,6 +234,8 @@ def check_card(result: Result) -> str:
         parts.append(f'<p class="kw-why">{escape(result.explanation)}</p>')
     if len(result.findings) > 1:
         parts.append(f"<ul>{''.join(_finding(each) for each in result.findings)}</ul>")
+    if note:
+        parts.append(f'<pre class="kw-note">{escape(note)}</pre>')
     if result.trace is not None:
         stepper = stepper_html.render(result.trace)
         parts.append(f"<details><summary>The packet behind this, step by step</summary>{stepper}</details>")
@@ -244,10 +247,11 @@ def _finding(found: Finding) -> str:
     return f'<li><span class="kw-{tone}-text">{sign}</span> {escape(found.message)}</li>'
 
 
-def card(body: str, classes: str) -> str:
-    """HTML in a card of its own, with its style."""
+def card(body: str, classes: str, more: str = "") -> str:
+    """HTML in a card of its own, with its style (`more` of it, if need be; `#KW` stands for the card)."""
     me = figures.new_id("card", classes + body)
-    return f'<div class="{classes}" id="{me}"><style>{_sheet().replace("#KW", f"#{me}")}</style>{body}</div>'
+    style = (_sheet() + more).replace("#KW", f"#{me}")
+    return f'<div class="{classes}" id="{me}"><style>{style}</style>{body}</div>'
 
 
 @cache

@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from kubelab import checks, display, figures, folders, magics, spec
-from kubelab.pictures import cluster_map
+from kubelab import checks, display, exercises, figures, folders, magics, spec
+from kubelab.reach import Reach
 from kubesim.errors import LearnerError
 
 if TYPE_CHECKING:
     from kubelab.port import Port
-    from kubelab.terminal.widget import Terminal
 
 
 def open(name: str) -> Lab:
@@ -25,22 +24,21 @@ def open(name: str) -> Lab:
     return lab
 
 
-class Clients:
-    """The official `kubernetes` client on the lab's cluster: `lab.cluster.CoreV1Api()` and so on."""
+def start(of: spec.Spec) -> Port:
+    """A fresh embedded cluster as the lab starts with it."""
+    from kubelab.embedded import Embedded
 
-    def __init__(self, lab: Lab) -> None:
-        self._lab = lab
-
-    def __getattr__(self, name: str) -> Any:
-        from kubernetes import client
-
-        if not name.endswith("Api"):
-            raise AttributeError(f"{name!r}: the official client's groups end in Api, as CoreV1Api and AppsV1Api do")
-        group = getattr(client, name)
-        return lambda: group(self._lab.port.api_client())
+    port = Embedded(of.preset, of.seed)
+    documents = of.manifests()
+    if documents:
+        done = port.run_outside(_apply(documents))
+        if done.exit_code:
+            raise RuntimeError(f"{of.name}/manifests: {done.stderr}")
+    port.settle()
+    return port
 
 
-class Lab:
+class Lab(Reach):
     """See the module.
 
     `port` reaches the cluster; `spec` is what the lab says of itself; `answers` are the predictions given, by task;
@@ -49,49 +47,18 @@ class Lab:
 
     def __init__(self, of: spec.Spec, port: Port | None = None) -> None:
         self.spec = of
-        self.port = port or self.fresh()
+        self._port = port or self.fresh()
         self.answers: dict[str, str] = {}
         self.results: dict[str, checks.Result] = {}
         self._hints: dict[str, int] = {}
         self._checks: Mapping[str, Any] = of.checks().CHECKS
+        self._drawn = 0
+
+    @property
+    def port(self) -> Port:
+        return self._port
 
     # -- the cluster ----------------------------------------------------------------------------------------
-
-    @property
-    def namespace(self) -> str:
-        return self.port.namespace
-
-    @property
-    def cluster(self) -> Clients:
-        """The official client: `lab.cluster.CoreV1Api().list_namespaced_pod(lab.namespace)`."""
-        return Clients(self)
-
-    @property
-    def core(self) -> Any:
-        """The official client's CoreV1Api."""
-        return self.cluster.CoreV1Api()
-
-    @property
-    def apps(self) -> Any:
-        """The official client's AppsV1Api."""
-        return self.cluster.AppsV1Api()
-
-    @property
-    def discovery(self) -> Any:
-        """The official client's DiscoveryV1Api: EndpointSlices."""
-        return self.cluster.DiscoveryV1Api()
-
-    def shell(self, script: str, on: str = "") -> display.Output:
-        """Run a script in the lab's terminal, or on the node `on`.  What it starts has come to rest afterwards."""
-        done = self.port.run_on_node(on, script) if on else self.port.run_outside(script)
-        self.port.settle()
-        return display.Output(done.stdout, done.stderr, done.exit_code)
-
-    def terminal(self, on: str = "") -> Terminal:
-        """A terminal in the page: the lab's own, or on the node `on`.  It shares its shell with the `%%shell` cells."""
-        from kubelab.terminal.widget import Terminal
-
-        return Terminal(lambda: self.port, f"node/{on}" if on else "outside")
 
     def apply(self, folder: str) -> display.Output:
         """Apply the manifests of one of the lab's own folders ("manifests", "broken")."""
@@ -102,53 +69,23 @@ class Lab:
 
     def reset(self) -> Lab:
         """Back to the start: a fresh cluster.  Answers and results stay."""
-        self.port = self.fresh()
+        self._port = self.fresh()
         return self
 
     def fresh(self) -> Port:
         """Another cluster as the lab starts with it."""
-        from kubelab.embedded import Embedded
+        return start(self.spec)
 
-        port = Embedded(self.spec.preset, self.spec.seed)
-        documents = self.spec.manifests()
-        if documents:
-            done = port.run_outside(_apply(documents))
-            if done.exit_code:
-                raise RuntimeError(f"{self.spec.name}/manifests: {done.stderr}")
-        port.settle()
-        return port
+    # -- exercises ------------------------------------------------------------------------------------------
 
-    # -- looking --------------------------------------------------------------------------------------------
+    def exercise(self, seed: int | None = None) -> exercises.Drawn:
+        """A fresh exercise on a cluster of its own: the one of that seed, or the next.
 
-    def trace(self, source: str, target: str) -> display.TraceView:
-        """Follow a packet: `lab.trace("pod/client", "http://web")`.  It changes nothing, and the dice fall anew each time.
-
-        The cluster comes to rest first, as it does before the map is drawn.
+        x = lab.exercise(7) shows it; x.answer(...) or x.check() marks it and says why.
         """
-        self.port.settle()
-        return display.TraceView(self.port.trace(source, target), f"{source} → {target}")
-
-    def ways(self, source: str, target: str) -> display.WaysView:
-        """Every way that the packet could go, with its probability."""
-        self.port.settle()
-        return display.WaysView(self.port.traces(source, target), f"{source} → {target}")
-
-    def map(self) -> display.Figure:
-        """The cluster now: Services, their EndpointSlices, and pods on nodes."""
-        self.port.settle()
-        api = self.port.api_client()
-        found = []
-        for listed in (
-            self.core.list_namespaced_service(self.namespace),
-            self.discovery.list_namespaced_endpoint_slice(self.namespace),
-            self.core.list_namespaced_pod(self.namespace),
-        ):
-            items = api.sanitize_for_serialization(listed)["items"]
-            # The API server's own Service has no pods in this namespace: it would only be in the way.
-            found.append([each for each in items if not each["metadata"]["name"].startswith("kubernetes")])
-        text = cluster_map.text(*found)
-        return display.Figure(
-            cluster_map.dot(*found), title=f"The cluster now: namespace {self.namespace}", description=text, text=text
+        self._drawn = self._drawn + 1 if seed is None else seed
+        return exercises.Drawn(
+            self.spec, exercises.draw(self.spec, exercises.load(self.spec), self._drawn), self._drawn, self.fresh
         )
 
     # -- tasks ----------------------------------------------------------------------------------------------
