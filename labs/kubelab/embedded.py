@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import copy
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
 
 from kubesim.cluster import Cluster
 from kubesim.fronts import inprocess
@@ -10,6 +12,7 @@ from kubesim.fronts import inprocess
 if TYPE_CHECKING:
     import kubernetes.client
 
+    from kubelab.port import Tell
     from kubesim.net.trace import Trace
     from kubesim.shell.terminal import Result, Terminal
 
@@ -33,8 +36,22 @@ class Embedded:
             self._api = inprocess.api_client(self.cluster)
         return self._api
 
-    def run(self, place: str, command: str) -> Result:
-        return self.cluster.shell(command, self._terminal(place))
+    def run(self, place: str, command: str, tell: Tell | None = None) -> Result:
+        terminal = self._terminal(place)
+        written: dict[str, list[str]] = {"out": [], "err": []}
+
+        def hear(stream: Literal["out", "err"], text: str) -> None:
+            written[stream].append(text)
+            if tell is not None:
+                tell(stream, text)
+
+        done = self.cluster.shell(
+            command, terminal, out=lambda text: hear("out", text), err=lambda text: hear("err", text)
+        )
+        # What the cluster itself has to say of the command (that it can never end) is in the result alone.
+        if done.stderr:
+            hear("err", done.stderr)
+        return replace(done, stdout="".join(written["out"]), stderr="".join(written["err"]))
 
     def prompt(self, place: str) -> str:
         return self._terminal(place).prompt()
@@ -62,6 +79,14 @@ class Embedded:
 
     def settle(self) -> None:
         self.cluster.settle()
+
+    def wait(self, seconds: float) -> None:
+        self.cluster.advance(seconds)
+
+    def apart(self) -> Embedded:
+        other = copy.copy(self)
+        other._terminals = {}
+        return other
 
     def _terminal(self, place: str) -> Terminal:
         if place not in self._terminals:

@@ -7,7 +7,11 @@ stand behind it alike.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal, Protocol
+
+# Told of what a command writes, as it writes it: the stream and the text.
+Tell = Callable[[Literal["out", "err"], str], None]
 
 if TYPE_CHECKING:
     import kubernetes.client
@@ -25,8 +29,8 @@ class Port(Protocol):
     def api_client(self) -> kubernetes.client.ApiClient:
         """The official client's transport, authenticated."""
 
-    def run(self, place: str, command: str) -> Result:
-        """A script at a place: "outside" or "node/NAME"."""
+    def run(self, place: str, command: str, tell: Tell | None = None) -> Result:
+        """A script at a place: "outside" or "node/NAME".  LearnerError names the nodes if there is none of that name."""
 
     def prompt(self, place: str) -> str:
         """What the shell at that place shows before a line."""
@@ -55,3 +59,9 @@ class Port(Protocol):
 
     def settle(self) -> None:
         """Wait until the cluster has come to rest."""
+
+    def wait(self, seconds: float) -> None:
+        """Let so many of the cluster's seconds go by: virtual ones at once, a live cluster's really."""
+
+    def apart(self) -> Port:
+        """The same cluster through shells of its own, in which nobody has typed: what checks look through."""

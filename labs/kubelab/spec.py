@@ -22,7 +22,8 @@ class Task:
     """One thing that is asked.  `kind` is one of KINDS; a "text" is left to the teacher.
 
     `hints` go from the hop, to the object, to the field: each says a little more.  `choices` are a prediction's possible
-    answers: a short word and what it stands for.
+    answers: a short word and what it stands for; a prediction without them is answered freely (a number, a name, an address).
+    `needs` are earlier tasks that this one builds on: until they are done it earns nothing.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Task:
     success: str = ""
     hints: tuple[str, ...] = ()
     choices: Mapping[str, str] = field(default_factory=dict)
+    needs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +83,15 @@ def load(folder: Path) -> Spec:
     for task in tasks:
         if task.kind not in KINDS:
             raise LearnerError(f"{path}: task {task.name}: kind {task.kind!r} is none of {', '.join(KINDS)}")
+    checked: set[str] = set()
+    for task in tasks:
+        for needed in task.needs:
+            if needed not in checked:
+                raise LearnerError(
+                    f"{path}: task {task.name} needs {needed!r}, which is no earlier task that is checked"
+                )
+        if task.kind != "text":
+            checked.add(task.name)
     return _build(Spec, {**data, "tasks": tasks, "name": folder.name, "folder": folder}, str(path))
 
 

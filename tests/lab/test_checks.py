@@ -35,6 +35,9 @@ class Port:
     def settle(self):
         pass
 
+    def apart(self):
+        return self
+
 
 class Subject:
     def __init__(self, port=None, **answers):

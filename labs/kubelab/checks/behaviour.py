@@ -7,11 +7,16 @@ embedded cluster both are the same walk; on a live one the trace is a walk over 
 from __future__ import annotations
 
 import shlex
+from typing import TYPE_CHECKING
 
 from kubelab import words
+from kubelab.checks import places
 from kubelab.checks.marking import Check, Finding, Subject
 from kubesim.errors import LearnerError
 from kubesim.net.trace import Trace, Verdict
+
+if TYPE_CHECKING:
+    from kubesim.shell.terminal import Result
 
 # Long enough for a slow path, short enough that a check of a dropped packet ends (curl's own default would be minutes).
 PATIENCE = 5
@@ -48,6 +53,55 @@ def refused(source: str, target: str, *, success: str = "", failure: str = "", w
         failure or f"{target} does not refuse {source}",
         weight,
     )
+
+
+def times_out(source: str, target: str, *, success: str = "", failure: str = "", weight: float = 1.0) -> Check:
+    """A request gets no answer at all: the packet, or its answer, is lost on the way."""
+    return _ends(
+        28,
+        source,
+        target,
+        success or f"{target} keeps silent towards {source}.",
+        failure or f"{source} is not kept waiting by {target}",
+        weight,
+    )
+
+
+def comes_from(
+    source: str, target: str, seen: str, *, success: str = "", failure: str = "", weight: float = 1.0
+) -> Check:
+    """Whoever takes the packet sees it come from `seen`, whichever way the rules choose.
+
+    `seen` is an address, or a place whose addresses all count: "pod/NAME", "pod/NAMESPACE/NAME", "node/NAME", "outside", or
+    "node" for any node.
+    """
+
+    def check(subject: Subject) -> Finding:
+        traces = subject.port.traces(source, target)
+        addresses = places.addresses(subject, seen)
+        lost = [each for each in traces if each.verdict is not Verdict.DELIVERED]
+        other = [each for each in traces if each.final.src not in addresses]
+        shown = (lost or other or traces)[0]
+        whose = seen if seen in addresses else f"{places.name(seen)} ({' or '.join(addresses) or 'no address'})"
+        if lost:
+            told, why = failure or f"{target} does not take the packet of {source}.", words.explain(shown)
+        elif other:
+            told = failure or f"{target} should see the address of {whose}; it sees {shown.final.src}."
+            why = _source_story(shown)
+        else:
+            told, why = success or f"{target} sees the address of {whose}.", _source_story(shown)
+        return Finding(passed=not lost and not other, message=told, explanation=why, trace=shown, weight=weight)
+
+    return check
+
+
+def _source_story(trace: Trace) -> str:
+    """Which step, if any, wrote another source into the packet."""
+    for hop, step in trace.steps():
+        if step.before is not None and step.after is not None and step.before.src != step.after.src:
+            at = f" in {words.place(step)}" if words.place(step) else ""
+            return f"{hop.host} rewrote the source{at}: {step.before.src} became {step.after.src}."
+    return f"No rule on the way touched the source {trace.flow.src}."
 
 
 def _ends(wanted: int, source: str, target: str, success: str, failure: str, weight: float) -> Check:
@@ -95,14 +149,21 @@ def spreads(source: str, target: str, *, over: int, success: str = "", failure: 
 
 def request(subject: Subject, source: str, target: str) -> tuple[int, str]:
     """curl's exit code and what it said, run in the pod `source`.  LearnerError if the pod is not there to run it."""
-    pod = source.removeprefix("pod/")
-    namespace, _, name = pod.rpartition("/")
-    namespace = namespace or subject.port.namespace
-    pod_exec = f"kubectl -n {shlex.quote(namespace)} exec {shlex.quote(name)} --"
-    done = subject.port.run_outside(f"{pod_exec} curl -sS -o /dev/null -m {PATIENCE} {shlex.quote(target)}")
-    if done.exit_code and done.stderr.startswith(("Error from server", "error: ")):
-        raise LearnerError(f"The check asks from {source}, and that failed: {done.stderr.strip().splitlines()[0]}")
+    done = in_pod(subject, source, f"curl -sS -o /dev/null -m {PATIENCE} {shlex.quote(target)}")
     return done.exit_code, done.stderr.strip()
+
+
+def in_pod(subject: Subject, source: str, command: str) -> Result:
+    """A command in the pod "pod/NAME" or "pod/NAMESPACE/NAME", by `kubectl exec`.  LearnerError if it is not there to run it."""
+    namespace, _, name = source.removeprefix("pod/").rpartition("/")
+    namespace = namespace or subject.port.namespace
+    done = subject.port.run_outside(f"kubectl -n {shlex.quote(namespace)} exec {shlex.quote(name)} -- {command}")
+    if done.exit_code and done.stderr.startswith(("Error from server", "error: ")):
+        # A command that the image has not is no fault of the pod's.
+        if "executable file not found" in done.stderr:
+            return done
+        raise LearnerError(f"The check asks from {source}, and that failed: {done.stderr.strip().splitlines()[0]}")
+    return done
 
 
 def _failed(subject: Subject, source: str, target: str, told: str, code: int, said: str, weight: float) -> Finding:

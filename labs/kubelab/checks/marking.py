@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from kubelab.port import Port
-from kubelab.spec import Task
+from kubelab.spec import Spec, Task
 from kubesim.errors import LearnerError
 from kubesim.net.trace import Trace
 
@@ -31,7 +31,8 @@ class Subject(Protocol):
 class Finding:
     """What one check found.  `message` is one sentence for the learner; `explanation` says why, from the trace.
 
-    `required`: earns nothing by itself, but without it the task earns nothing.
+    `required`: earns nothing by itself, but without it the task earns nothing.  `credit` is the part of its weight (0 to 1) that
+    it earns though it failed.  `hidden`: looked at by the grader only, and its words are not shown to the learner.
     """
 
     passed: bool
@@ -40,6 +41,13 @@ class Finding:
     trace: Trace | None = None
     weight: float = 1.0
     required: bool = False
+    credit: float = 0.0
+    hidden: bool = False
+
+    @property
+    def earned(self) -> float:
+        """What it adds to the task, in its own weight."""
+        return self.weight * (1.0 if self.passed else self.credit)
 
 
 class Check(Protocol):
@@ -71,20 +79,44 @@ class Result:
         return "\n".join(lines)
 
 
-def mark(task: Task, checks: Sequence[Check], subject: Subject) -> Result:
+def mark(
+    task: Task,
+    checks: Sequence[Check],
+    subject: Subject,
+    *,
+    waits_for: Sequence[Task] = (),
+    hidden: bool = False,
+) -> Result:
     """Let every check look once the cluster has come to rest, and share the task's points by their weights.
+
+    `waits_for` are the tasks that this one needs and that are not done: while there are any it earns nothing.  `hidden`: run
+    the hidden checks too.  Checks look through shells in which nobody has typed: no learner's alias stands in kubectl's place.
 
     What a learner's cluster does to a check (a pod that is gone) is that check's failure; an error of ours is raised.
     """
-    subject.port.settle()
-    findings = tuple(_look(check, subject) for check in checks)
+    if waits_for:
+        titles = " and ".join(f"“{each.title}”" for each in waits_for)
+        return Result(
+            task=task.name,
+            title=task.title,
+            points=0.0,
+            max=task.points,
+            message=f"This one builds on {titles}: do that first.",
+        )
+    apart = Apart(subject)
+    apart.port.settle()
+    seen = [each for each in checks if hidden or not getattr(each, "hidden", False)]
+    findings = tuple(_look(check, apart) for check in seen)
     paid = [each for each in findings if not each.required]
     failed = [each for each in findings if not each.passed]
-    share = sum(each.weight for each in paid if each.passed) / sum(each.weight for each in paid)
+    weight = sum(each.weight for each in paid)
+    share = sum(each.earned for each in paid) / weight if weight else 0.0
     if any(each.required for each in failed):
         share = 0.0
-    # What voids the task is told before what merely lacks.
-    told = min(failed, key=lambda each: not each.required) if failed else findings[-1]
+    # What voids the task is told before what merely lacks, and both before what is not shown.
+    told = min(failed, key=lambda each: (each.hidden, not each.required)) if failed else findings[-1]
+    if told.hidden:
+        told = Finding(passed=told.passed, message=HIDDEN if failed else task.success or "Done.")
     return Result(
         task=task.name,
         title=task.title,
@@ -97,12 +129,86 @@ def mark(task: Task, checks: Sequence[Check], subject: Subject) -> Result:
     )
 
 
+def mark_task(
+    spec: Spec,
+    name: str,
+    checks: Mapping[str, Sequence[Check]],
+    subject: Subject,
+    results: dict[str, Result],
+    *,
+    hidden: bool = False,
+) -> Result:
+    """Mark the task of that name and keep how it stands in `results`.
+
+    What it needs and was not done when last looked at is looked at again first; what was done once stays done.
+    """
+    task = spec.task(name)
+    waits_for = []
+    for needed in task.needs:
+        known = results.get(needed)
+        if known is None or not known.passed:
+            known = mark_task(spec, needed, checks, subject, results, hidden=hidden)
+        if not known.passed:
+            waits_for.append(spec.task(needed))
+    results[name] = mark(task, checks[name], subject, waits_for=waits_for, hidden=hidden)
+    return results[name]
+
+
+# What is said of a hidden check that failed: not what it looked at.
+HIDDEN = "A further check, which is not shown, did not hold."
+
+
+class Apart:
+    """A subject whose cluster is reached through shells of the checks' own."""
+
+    def __init__(self, subject: Subject) -> None:
+        self.port = subject.port.apart()
+        self.answers = subject.answers
+        self.fresh = subject.fresh
+
+
 def required(check: Check) -> Check:
     """A check that earns no points by itself, and without which the task earns none ("and leave the Deployment alone")."""
 
     def look(subject: Subject) -> Finding:
         return dataclasses.replace(_look(check, subject), required=True)
 
+    # A hidden check stays one.
+    look.hidden = getattr(check, "hidden", False)  # type: ignore[attr-defined]
+    return look
+
+
+def hidden(check: Check) -> Check:
+    """A check that only the grader runs: the learner's notebook leaves it out, and no page shows its words."""
+
+    def look(subject: Subject) -> Finding:
+        return dataclasses.replace(_look(check, subject), hidden=True)
+
+    look.hidden = True  # type: ignore[attr-defined]
+    return look
+
+
+def stable_for(seconds: float, check: Check, *, looks: int = 3, failure: str = "") -> Check:
+    """It holds, and still holds at `looks` moments over the next `seconds`: what is right only while things settle is not done.
+
+    Seconds are the cluster's: virtual ones pass at once on the embedded cluster, a live one really waits.
+    """
+
+    def look(subject: Subject) -> Finding:
+        found = _look(check, subject)
+        for number in range(1, looks + 1):
+            if not found.passed:
+                break
+            subject.port.wait(seconds / looks)
+            found = _look(check, subject)
+            if not found.passed:
+                told = failure or f"It held at first, and {seconds / looks * number:g} s later no more"
+                message = f"{told.rstrip('.')}: {found.message}"
+                return dataclasses.replace(found, message=message)
+        return found
+
+    # A hidden check stays one.
+    look.hidden = getattr(check, "hidden", False)  # type: ignore[attr-defined]
     return look
 
 

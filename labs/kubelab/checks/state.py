@@ -15,12 +15,23 @@ from kubelab.checks.marking import Check, Finding, Subject
 # Kind -> (class of the official client, the method's noun).  What the labs look at; more are a line each.
 KINDS = {
     "ConfigMap": ("CoreV1Api", "config_map"),
+    "DaemonSet": ("AppsV1Api", "daemon_set"),
     "Deployment": ("AppsV1Api", "deployment"),
+    "Endpoints": ("CoreV1Api", "endpoints"),
     "EndpointSlice": ("DiscoveryV1Api", "endpoint_slice"),
+    "Ingress": ("NetworkingV1Api", "ingress"),
+    "IngressClass": ("NetworkingV1Api", "ingress_class"),
+    "Job": ("BatchV1Api", "job"),
+    "Namespace": ("CoreV1Api", "namespace"),
+    "NetworkPolicy": ("NetworkingV1Api", "network_policy"),
+    "Node": ("CoreV1Api", "node"),
     "Pod": ("CoreV1Api", "pod"),
     "ReplicaSet": ("AppsV1Api", "replica_set"),
+    "Secret": ("CoreV1Api", "secret"),
     "Service": ("CoreV1Api", "service"),
+    "StatefulSet": ("AppsV1Api", "stateful_set"),
 }
+CLUSTER_WIDE = frozenset({"IngressClass", "Namespace", "Node"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,20 +47,19 @@ class Mismatch:
         return f"{self.path} {there}, expected {_show(self.expected)}"
 
 
-def state(kind: str, name: str, expected: dict[str, Any], *, failure: str = "", weight: float = 1.0) -> Check:
-    """The object `kind`/`name` of the lab's namespace has at least these fields.  `failure` comes before the field's mismatch."""
+def state(
+    kind: str, name: str, expected: dict[str, Any], *, success: str = "", failure: str = "", weight: float = 1.0
+) -> Check:
+    """The object `kind`/`name` ("NAME" in the lab's namespace, or "NAMESPACE/NAME") has at least these fields.  `failure` comes
+    before the field's mismatch."""
 
     def check(subject: Subject) -> Finding:
         obj = read(subject, kind, name)
         if obj is None:
-            return Finding(
-                passed=False,
-                message=f"There is no {kind} “{name}” in namespace {subject.port.namespace}.",
-                weight=weight,
-            )
+            return _none(subject, kind, name, weight)
         found = next(mismatches(expected, obj), None)
         if found is None:
-            return Finding(passed=True, message=f"{kind} “{name}” is as it should be.", weight=weight)
+            return Finding(passed=True, message=success or f"{kind} “{name}” is as it should be.", weight=weight)
         return Finding(
             passed=False,
             message=failure or f"{kind} “{name}” is not yet right.",
@@ -68,35 +78,44 @@ def matches(
     def check(subject: Subject) -> Finding:
         obj = read(subject, kind, name)
         if obj is None:
-            return Finding(
-                passed=False,
-                message=f"There is no {kind} “{name}” in namespace {subject.port.namespace}.",
-                weight=weight,
-            )
+            return _none(subject, kind, name, weight)
         passed = holds(obj)
         return Finding(passed=passed, message=success if passed else failure, weight=weight)
 
     return check
 
 
-def absent(kind: str, name: str, *, failure: str, weight: float = 1.0) -> Check:
+def absent(kind: str, name: str, *, success: str = "", failure: str, weight: float = 1.0) -> Check:
     """There is no such object."""
 
     def check(subject: Subject) -> Finding:
         gone = read(subject, kind, name) is None
-        return Finding(passed=gone, message=f"{kind} “{name}” is gone." if gone else failure, weight=weight)
+        return Finding(
+            passed=gone, message=(success or f"{kind} “{name}” is gone.") if gone else failure, weight=weight
+        )
 
     return check
 
 
+def split(subject: Subject, name: str) -> tuple[str, str]:
+    """Namespace and name of "NAME" (the lab's namespace) or "NAMESPACE/NAME"."""
+    namespace, _, plain = name.rpartition("/")
+    return namespace or subject.port.namespace, plain
+
+
 def read(subject: Subject, kind: str, name: str) -> dict[str, Any] | None:
-    """The object as the API's JSON, or None."""
+    """The object "NAME", or "NAMESPACE/NAME", as the API's JSON, or None."""
     from kubernetes import client
 
     api = subject.port.api_client()
     group, noun = KINDS[kind]
+    methods = getattr(client, group)(api)
+    namespace, plain = split(subject, name)
     try:
-        found = getattr(getattr(client, group)(api), f"read_namespaced_{noun}")(name, subject.port.namespace)
+        if kind in CLUSTER_WIDE:
+            found = getattr(methods, f"read_{noun}")(plain)
+        else:
+            found = getattr(methods, f"read_namespaced_{noun}")(plain, namespace)
     except client.ApiException as error:
         if error.status == 404:
             return None
@@ -104,16 +123,24 @@ def read(subject: Subject, kind: str, name: str) -> dict[str, Any] | None:
     return api.sanitize_for_serialization(found)
 
 
-def listed(subject: Subject, kind: str, labels: str = "") -> list[dict[str, Any]]:
-    """The objects of the lab's namespace as the API's JSON, by name."""
+def listed(subject: Subject, kind: str, labels: str = "", namespace: str = "") -> list[dict[str, Any]]:
+    """The objects of a namespace (default: the lab's) as the API's JSON, by name."""
     from kubernetes import client
 
     api = subject.port.api_client()
     group, noun = KINDS[kind]
-    found = getattr(getattr(client, group)(api), f"list_namespaced_{noun}")(
-        subject.port.namespace, label_selector=labels
-    )
+    methods = getattr(client, group)(api)
+    if kind in CLUSTER_WIDE:
+        found = getattr(methods, f"list_{noun}")(label_selector=labels)
+    else:
+        found = getattr(methods, f"list_namespaced_{noun}")(namespace or subject.port.namespace, label_selector=labels)
     return sorted(api.sanitize_for_serialization(found)["items"], key=lambda obj: obj["metadata"]["name"])
+
+
+def _none(subject: Subject, kind: str, name: str, weight: float) -> Finding:
+    namespace, plain = split(subject, name)
+    where = "" if kind in CLUSTER_WIDE else f" in namespace {namespace}"
+    return Finding(passed=False, message=f"There is no {kind} “{plain}”{where}.", weight=weight)
 
 
 def mismatches(expected: Any, actual: Any, path: str = "") -> Iterator[Mismatch]:
