@@ -95,8 +95,7 @@ class Lab(Reach):
         asked = self.spec.task(task)
         if asked.kind == "text":
             raise LearnerError(f"task {task!r} is read by your teacher", "Nothing to check here.")
-        self.results[task] = checks.mark(asked, self._checks[task], self)
-        return display.CheckView(self.results[task])
+        return display.CheckView(checks.mark_task(self.spec, task, self._checks, self, self.results))
 
     def grade(self, task: str) -> float:
         """Check a task, show how it stands, and return its points (nbgrader takes them as partial credit)."""
@@ -118,12 +117,13 @@ class Lab(Reach):
         self._hints[task] = min(number + 1, len(hints) - 1)
         return display.Note(f"Hint {number + 1} of {len(hints)}: {hints[number]}")
 
-    def answer(self, task: str, value: str) -> display.Note:
-        """Write down a prediction.  LearnerError names the choices."""
+    def answer(self, task: str, value: str | float) -> display.Note:
+        """Write down a prediction: one of the task's choices, or a number or a word where it has none."""
+        value = str(value).strip()
         asked = self.spec.task(task)
         if asked.kind != "prediction":
             raise LearnerError(f"task {task!r} is not a prediction: it is checked on the cluster")
-        if value not in asked.choices:
+        if asked.choices and value not in asked.choices:
             choices = "\n".join(f"  {name!r}: {meaning}" for name, meaning in asked.choices.items())
             raise LearnerError(f"{value!r} is not one of the choices", f"Choices:\n{choices}")
         self.answers[task] = value
