@@ -10,6 +10,8 @@ import re
 from functools import cache
 from html import escape
 from importlib import resources
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from kubelab import figures, rules, words
@@ -98,10 +100,9 @@ class TraceView:
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Bundle:
         bundle: Bundle = {"text/plain": str(self)}
-        if _in_kernel():
+        if in_kernel():
             widget = self.stepper()
-            made = widget._repr_mimebundle_()
-            bundle |= made[0] if isinstance(made, tuple) else made or {}
+            bundle |= widget_bundle(widget)
             # The very same markup: where scripts are off it still steps.
             bundle["text/html"] = widget.html
         else:
@@ -159,15 +160,16 @@ def listing(trace: Trace, title: str) -> str:
 
 
 class Output:
-    """What a command printed, and its exit code."""
+    """What a command printed, and its exit code.  `said` is the same text as it came: pairs of "out" or "err" and a piece."""
 
-    def __init__(self, stdout: str, stderr: str, exit_code: int) -> None:
+    def __init__(self, stdout: str, stderr: str, exit_code: int, said: Sequence[tuple[str, str]] = ()) -> None:
         self.stdout = stdout
         self.stderr = stderr
         self.exit_code = exit_code
+        self.said = said or [each for each in (("out", stdout), ("err", stderr)) if each[1]]
 
     def __str__(self) -> str:
-        said = self.stdout + self.stderr
+        said = "".join(text for _stream, text in self.said)
         return said.rstrip("\n") + (f"\n[exit code {self.exit_code}]" if self.exit_code else "")
 
     def __repr__(self) -> str:
@@ -175,10 +177,13 @@ class Output:
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Bundle:
         parts = []
-        if self.stdout:
-            parts.append(f"<pre>{_lines(self.stdout)}</pre>")
-        if self.stderr:
-            parts.append(f'<pre class="kw-err">{escape(self.stderr.rstrip(chr(10)))}</pre>')
+        if self.said:
+            pieces = [(stream, "".join(text for _, text in run)) for stream, run in groupby(self.said, itemgetter(0))]
+            written = "".join(
+                _lines(text) if stream == "out" else f'<span class="kw-err">{escape(text)}</span>'
+                for stream, text in pieces
+            )
+            parts.append(f"<pre>{written.rstrip(chr(10))}</pre>")
         if self.exit_code:
             parts.append(f'<p class="kw-exit">exit code {self.exit_code}</p>')
         body = "".join(parts) or '<p class="kw-exit">(no output)</p>'
@@ -262,14 +267,21 @@ def _sheet() -> str:
 
 def _lines(text: str) -> str:
     """Output for HTML: columns stay as they are; a rule wraps at its matches, with its target emphasised."""
-    lines = text.rstrip("\n").split("\n")
     return "".join(
-        f'<span class="kw-line">{figures.rule_html(line)}</span>' if line.startswith("-A ") else escape(line) + "\n"
-        for line in lines
-    ).rstrip("\n")
+        f'<span class="kw-line">{figures.rule_html(line)}</span>' if line.startswith("-A ") else escape(line + end)
+        for line, end in (
+            (each.rstrip("\n"), each[len(each.rstrip("\n")) :]) for each in text.splitlines(keepends=True)
+        )
+    )
 
 
-def _in_kernel() -> bool:
+def widget_bundle(widget: Any) -> Bundle:
+    """What a widget shows of itself."""
+    made = widget._repr_mimebundle_()
+    return dict(made[0] if isinstance(made, tuple) else made or {})
+
+
+def in_kernel() -> bool:
     """Whether a notebook's kernel runs this: only there is somebody for a widget to talk to."""
     try:
         from IPython import get_ipython

@@ -42,7 +42,7 @@ class Embedded:
 
         def hear(stream: Literal["out", "err"], text: str) -> None:
             written[stream].append(text)
-            if tell is not None:
+            if text and tell is not None:
                 tell(stream, text)
 
         done = self.cluster.shell(

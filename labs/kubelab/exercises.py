@@ -204,4 +204,9 @@ class Drawn(Reach):
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> display.Bundle:
         from kubelab.question import html
 
-        return {"text/plain": str(self), "text/html": html.still(self)}
+        bundle: display.Bundle = {}
+        if display.in_kernel():
+            from kubelab.question.widget import Question
+
+            bundle |= display.widget_bundle(Question(self))
+        return bundle | {"text/plain": str(self), "text/html": html.still(self)}

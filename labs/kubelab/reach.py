@@ -64,12 +64,15 @@ class Reach:
 
     def shell(self, script: str, on: str = "") -> display.Output:
         """Run a script in the terminal, or on the node `on`.  What it starts has come to rest afterwards."""
-        done = self.port.run_on_node(on, script) if on else self.port.run_outside(script)
+        said: list[tuple[str, str]] = []
+        done = self.port.run(
+            f"node/{on}" if on else "outside", script, lambda stream, text: said.append((stream, text))
+        )
         self.port.settle()
-        return display.Output(done.stdout, done.stderr, done.exit_code)
+        return display.Output(done.stdout, done.stderr, done.exit_code, said)
 
     def terminal(self, on: str = "") -> Terminal:
-        """A terminal in the page: the cluster's own, or on the node `on`.  It shares its shell with `shell` and `%%shell` cells."""
+        """A terminal in the page: the cluster's own, or on the node `on`.  It shares its shell with `shell` and `%%shell`."""
         from kubelab.terminal.widget import Terminal
 
         return Terminal(lambda: self.port, f"node/{on}" if on else "outside")

@@ -19,7 +19,7 @@ def html(view):
 def test_output_keeps_columns_and_says_the_exit_code():
     out = display.Output("NAME   READY\nweb    1/1\n", "curl: (7) Failed\n", 7)
     assert str(out) == "NAME   READY\nweb    1/1\ncurl: (7) Failed\n[exit code 7]"
-    assert "NAME   READY\nweb    1/1</pre>" in html(out)
+    assert 'NAME   READY\nweb    1/1\n<span class="kw-err">curl: (7) Failed\n</span></pre>' in html(out)
     assert "exit code 7" in html(out)
 
 

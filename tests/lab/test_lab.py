@@ -111,10 +111,23 @@ def test_the_map_follows_the_cluster(lab):
 
 def test_the_terminal_widget_asks_on_until_a_command_is_whole(lab):
     terminal = Terminal(lambda: lab.port, "outside")
+    sent = []
+    terminal.send = lambda message, buffers=None: sent.append(message)
     assert terminal._run("for i in 1 2; do") == {"more": True}
-    assert terminal._run("for i in 1 2; do\necho $i; done")["stdout"] == "1\n2\n"
-    assert "not found" in terminal._run("nonsense")["stderr"]
+    assert terminal._run("for i in 1 2; do\necho $i; done")["done"]
+    assert sent == [{"stream": "out", "text": "1\n"}, {"stream": "out", "text": "2\n"}]
+    terminal._run("nonsense")
+    assert sent[2]["stream"] == "err"
+    assert "not found" in sent[2]["text"]
     assert terminal.prompt == terminal._run("true")["prompt"]
+
+
+def test_what_a_command_prints_stands_in_the_order_of_its_coming(lab):
+    done = lab.shell("echo one; echo two >&2; echo three; false")
+    assert str(done) == "one\ntwo\nthree\n[exit code 1]"
+    assert (done.stdout, done.stderr) == ("one\nthree\n", "two\n")
+    page = done._repr_mimebundle_()["text/html"]
+    assert '<pre>one\n<span class="kw-err">two\n</span>three</pre>' in page
 
 
 def test_in_ipython_a_learners_error_has_no_traceback(lab):

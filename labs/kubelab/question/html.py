@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import cache
 from html import escape
 from importlib import resources
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from kubelab import display, figures
 
@@ -75,14 +76,14 @@ def _code(text: str) -> str:
 
 
 @cache
-def _renderer() -> object:
+def _renderer() -> Callable[[str], Any]:
     import mistune
 
     return mistune.create_markdown(escape=True, plugins=["table"])
 
 
 def _markdown(text: str) -> str:
-    return str(_renderer()(text))  # type: ignore[operator]
+    return str(_renderer()(text))
 
 
 @cache

@@ -37,13 +37,24 @@ function render({ model, el }) {
     else line("note", words.join("  "));
   };
 
+  // What a command writes comes piece by piece: one block for it, in the order of its coming.
+  let written = null;
+  const write = (stream, text) => {
+    written ??= log.appendChild(document.createElement("pre"));
+    const piece = document.createElement("span");
+    piece.className = `kw-${stream}`;
+    piece.textContent = text;
+    written.append(piece);
+    log.scrollTop = log.scrollHeight;
+  };
+
   const told = (message) => {
+    if (message.stream) { write(message.stream, message.text); return; }
     if (message.completions) complete(message.line, message.completions);
     if (message.more) { ask("> "); busy(false); return; }
     if (message.done) {
       if (message.clear) log.replaceChildren();
-      if (message.stdout) line("out", message.stdout.replace(/\n$/, ""));
-      if (message.stderr) line("err", message.stderr.replace(/\n$/, ""));
+      written = null;
       whole = "";
       ask(message.prompt);
       busy(false);

@@ -53,17 +53,18 @@ class Terminal(anywidget.AnyWidget):
     def _run(self, line: str) -> dict[str, Any]:
         if not self._port.is_whole(self._place, line):
             return {"more": True}
+
+        def tell(stream: str, text: str) -> None:
+            self.send({"stream": stream, "text": text})
+
         try:
-            done = self._port.run(self._place, line)
-            stdout, stderr = done.stdout, done.stderr
+            self._port.run(self._place, line, tell)
         except LearnerError as error:
-            stdout, stderr = "", f"{error}\n"
+            tell("err", f"{error}\n")
         self._port.settle()
         self.prompt = self._port.prompt(self._place)
         return {
             "done": True,
-            "stdout": stdout,
-            "stderr": stderr,
             "prompt": self.prompt,
             "clear": line.strip() == "clear",
         }
