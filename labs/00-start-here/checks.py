@@ -55,8 +55,8 @@ def wrong_door(port: Port) -> checks.Outcome:
     answers = {0: "answer", 7: "refused", 28: "silence"}
     return checks.Outcome(
         answer=answers.get(done.exit_code, f"curl's exit code {done.exit_code}"),
-        because="An address is a machine's or a pod's, and a port is a program's. The packet came to the right pod; no program has "
-        "asked its kernel for port 80, so the kernel itself answers, and says no.",
+        because="An address is a machine's or a pod's, and a port is a program's. The packet came to the right pod; no program "
+        "has asked its kernel for port 80, so the kernel itself answers, and says no.",
         trace=port.trace(CLIENT, f"http://{address}:80"),
     )
 

@@ -110,8 +110,8 @@ kubectl wait --for=condition=Ready pod/{callee} --timeout=60s
     place = "on the same node" if together else "on two different nodes"
     return Exercise(
         title="How many hosts?",
-        asks=f"Pods `{caller}` and `{callee}` run {place}. `{caller}` calls `{callee}` at its address, port {listens}. On how many "
-        "hosts is the packet, from the first to the last, both pods included?",
+        asks=f"Pods `{caller}` and `{callee}` run {place}. `{caller}` calls `{callee}` at its address, port {listens}. On how "
+        "many hosts is the packet, from the first to the last, both pods included?",
         setup=setup,
         experiment=experiment,
         wrong={
@@ -137,8 +137,8 @@ def run_one(dice: random.Random) -> Exercise:
 
     return Exercise(
         title="One that answers",
-        asks=f"Run a pod `{name}` that answers pod `client` at its own address, port **{number}**. The image `{AGNHOST}` can: what "
-        "stands after `--` on the line of `kubectl run` is what its program is told, and `netexec --http-port=NUMBER` makes it "
+        asks=f"Run a pod `{name}` that answers pod `client` at its own address, port **{number}**. The image `{AGNHOST}` can: "
+        "what stands after `--` on the line of `kubectl run` is what its program is told, and `netexec --http-port=NUMBER` makes it "
         "listen there.",
         checks=[answers],
         hints=(
