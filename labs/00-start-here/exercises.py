@@ -138,8 +138,8 @@ def run_one(dice: random.Random) -> Exercise:
     return Exercise(
         title="One that answers",
         asks=f"Run a pod `{name}` that answers pod `client` at its own address, port **{number}**. The image `{AGNHOST}` can: "
-        "what stands after `--` on the line of `kubectl run` is what its program is told, and `netexec --http-port=NUMBER` makes it "
-        "listen there.",
+        "what stands after `--` on the line of `kubectl run` is what its program is told, and `netexec --http-port=NUMBER` makes "
+        "it listen there.",
         checks=[answers],
         hints=(
             f"kubectl run {name} --image={AGNHOST} -- netexec --http-port=...",
