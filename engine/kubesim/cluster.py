@@ -22,6 +22,7 @@ from kubesim.store.store import Store
 from kubesim.world import Stalled, World
 
 if TYPE_CHECKING:
+    from kubesim.loadbalancer.bigip import Box
     from kubesim.net.host import Host
     from kubesim.net.trace import Trace
     from kubesim.shell.terminal import Result, Terminal
@@ -63,6 +64,7 @@ class Cluster:
         self.scheduler: Scheduler | None = None
         self.nodes: dict[str, Machine] = {}
         self.kubelets: dict[str, Kubelet] = {}
+        self.boxes: dict[str, Box] = {}
         self._failed: set[str] = set()
         self.world.drain()
         self.outside = layout.lay_out(self)
@@ -136,6 +138,15 @@ class Cluster:
 
     # -- failure --------------------------------------------------------------------------------------------
 
+    def power(self, name: str, on: bool) -> None:
+        """Pull the plug of a node or a box, or put it in again."""
+        if name in self.boxes:
+            self.boxes[name].machine.net.interfaces["eth0"].up = on
+        elif on:
+            self.recover_node(name)
+        else:
+            self.fail_node(name)
+
     def fail_node(self, name: str) -> None:
         """Pull the node's plug: nobody hears of it any more, nor of what ran on it."""
         self._plug(name, up=False)
@@ -157,16 +168,18 @@ class Cluster:
     # -- places ---------------------------------------------------------------------------------------------
 
     def machine(self, place: str) -> Machine:
-        """The machine of "node/NAME", "pod/NAME", "pod/NAMESPACE/NAME" (its first container) or "outside"."""
+        """The machine of "node/NAME", "pod/NAME", "pod/NAMESPACE/NAME" (its first container), "box/NAME" or "outside"."""
         kind, _, rest = place.partition("/")
         if place == "outside":
             return self.outside
         if kind in ("node", "nodes", "no") and rest in self.nodes:
             return self.nodes[rest]
+        if kind == "box" and rest in self.boxes:
+            return self.boxes[rest].machine
         if kind in ("pod", "pods", "po") and rest:
             namespace, _, name = rest.rpartition("/")
             return self._container(namespace or "default", name)
-        nodes = ", ".join(f"node/{name}" for name in self.nodes)
+        nodes = ", ".join([*(f"node/{name}" for name in self.nodes), *(f"box/{name}" for name in self.boxes)])
         raise LearnerError(f"no place {place!r}", f"Places: {nodes}, pod/NAME, pod/NAMESPACE/NAME, outside.")
 
     def _container(self, namespace: str, name: str) -> Machine:

@@ -10,6 +10,7 @@ import ipaddress
 from typing import TYPE_CHECKING
 
 from kubesim import managed
+from kubesim.errors import LearnerError
 from kubesim.files import FileSystem
 from kubesim.informer import Informers
 from kubesim.machine import Machine
@@ -54,7 +55,7 @@ def lay_out(cluster: Cluster) -> Machine:
     address = preset.outside_address or preset.gateway
     outside.add_address("eth0", f"{address}/{length}")
     outside.sysctls["net.ipv4.ip_forward"] = 1
-    resolver = internet.build(network, outside)
+    resolver = internet.build(network, outside, preset.records)
     if preset.control_plane:
         managed.lay_out(cluster, lan, outside)
     if preset.cloud:
@@ -66,7 +67,24 @@ def lay_out(cluster: Cluster) -> Machine:
         host.routes.add("default", spec.interface, preset.gateway)
         host.sysctls["net.ipv4.ip_forward"] = 1
         cluster.nodes[spec.name] = _node(cluster, spec, resolver)
+    _publish(cluster, outside)
+    if preset.boxes:
+        from kubesim.loadbalancer import bigip
+
+        cluster.boxes = bigip.lay_out(cluster, lan)
     return _outside(cluster, resolver)
+
+
+def _publish(cluster: Cluster, outside: Host) -> None:
+    """The ports of nodes that the computer outside publishes as its own."""
+    from kubesim.loadbalancer import relay
+
+    addresses = {each.name: each.address for each in cluster.preset.nodes}
+    for text in cluster.preset.forwards:
+        port, node, target = relay.parse(text, next(iter(addresses), ""))
+        if node not in addresses:
+            raise LearnerError(f"forwards: {text!r}: no node {node!r}", f"Nodes: {', '.join(addresses)}.")
+        cluster.world.spawn(relay.serve(cluster.world, outside, port, addresses[node], target), f"port {port}")
 
 
 def _start_cloud(cluster: Cluster, lan: Segment, router: Host) -> None:
@@ -84,7 +102,9 @@ def _start_cloud(cluster: Cluster, lan: Segment, router: Host) -> None:
         from kubesim.loadbalancer import gce
 
         client = cluster.api.client(gce.IngressController.name)
-        ingress = gce.IngressController(world, client, Informers(client), preset.minor, cluster.network, lan, router, preset.lan)
+        ingress = gce.IngressController(
+            world, client, Informers(client), preset.minor, cluster.network, lan, router, preset.lan
+        )
         ingress.start()
         cluster.controllers.append(ingress)
 
@@ -138,6 +158,7 @@ def _node(cluster: Cluster, spec: NodeSpec, resolver: str) -> Machine:
         api_addresses=_api_addresses(preset),
         prompt=preset.prompt,
         machines=cluster.machine,
+        power=lambda on: cluster.power(spec.name, on),
     )
 
 

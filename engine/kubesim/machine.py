@@ -15,6 +15,7 @@ from kubesim.http import Request, Response
 from kubesim.world import World
 
 if TYPE_CHECKING:
+    from kubesim.loadbalancer.bigip import Box
     from kubesim.net.host import Host
     from kubesim.node.kubelet import Kubelet
 
@@ -30,7 +31,8 @@ class Machine:
     the name they are called by (`nginx`, `/agnhost`): they are given the shell's `Context` as a command of `shell/commands`
     is.  `argv` is the command line of a container's first process, `born` when that began.  `kubelet` is the one that runs a
     node's pods: `crictl` and `systemctl` ask it.  `machines` finds another machine by its place ("node/kind-worker",
-    "outside"), for commands that reach over: `outside`, `docker exec`, `ssh`; None in pods.
+    "outside"), for commands that reach over: `outside`, `docker exec`, `ssh`; None in pods.  `power` pulls its plug or puts it in
+    again; `box` is the load balancer that it is, which `tmsh` edits.
     """
 
     world: World
@@ -53,4 +55,6 @@ class Machine:
     kubelet: Kubelet | None = None
     programs: dict[str, Callable[[Any], Awaitable[int]]] = field(default_factory=dict)
     machines: Callable[[str], Machine] | None = None
+    power: Callable[[bool], None] | None = None
+    box: Box | None = None
     prompt: str = "{user}@{hostname}:{cwd}# "

@@ -7,7 +7,8 @@ refused as these servers do, which is what an ExternalName Service meets.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import itertools
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -52,8 +53,10 @@ SITES = (
 )  # fmt: skip
 
 
-def build(network: Network, router: Host) -> str:
+def build(network: Network, router: Host, records: Mapping[str, Sequence[str]] | None = None) -> str:
     """Put the internet behind a router, which masquerades what it sends there; the address of the resolver.
+
+    `records` are names that somebody has registered besides, with their addresses.
 
     What is sent to an address that is not listed gets lost at the provider's, and no error comes back.
     """
@@ -75,7 +78,7 @@ def build(network: Network, router: Host) -> str:
         host.add_address("eth0", f"{address}/32")
         host.routes.add("default", "eth0")
         router.routes.add(f"{address}/32", DEVICE)
-    world.spawn(_resolve(network.hosts[RESOLVER_NAME].udp("", 53)), "the internet's resolver")
+    world.spawn(_resolve(network.hosts[RESOLVER_NAME].udp("", 53), records or {}), "the internet's resolver")
     for site in SITES:
         _Server(world, network.hosts[site.names[0]], site).start()
     return RESOLVER
@@ -84,17 +87,26 @@ def build(network: Network, router: Host) -> str:
 # -- names --------------------------------------------------------------------------------------------------
 
 
-def answer(question: Question) -> Answer:
-    """What a recursive resolver out there says."""
+def answer(question: Question, records: Mapping[str, Sequence[str]] | None = None, turn: int = 0) -> Answer:
+    """What a recursive resolver out there says.
+
+    Several addresses of one name take turns in being the first (BIND's `rrset-order cyclic`): `turn` counts.
+    """
     name = question.name.lower()
-    pointers = {reverse_name(site.address): f"{site.names[0]}." for site in SITES} | {reverse_name(RESOLVER): f"{RESOLVER_NAME}."}
+    pointers = {reverse_name(site.address): f"{site.names[0]}." for site in SITES} | {
+        reverse_name(RESOLVER): f"{RESOLVER_NAME}."
+    }
     if name in pointers:
-        records = (Record(question.name, TTL, "PTR", pointers[name]),) if question.type == "PTR" else ()
-        return Answer(answer=records, authority=() if records else (ROOT_SOA,))
-    known = {f"{each}.": site.address for site in SITES for each in site.names} | {f"{RESOLVER_NAME}.": RESOLVER}
+        found = (Record(question.name, TTL, "PTR", pointers[name]),) if question.type == "PTR" else ()
+        return Answer(answer=found, authority=() if found else (ROOT_SOA,))
+    known: dict[str, Sequence[str]] = {f"{each}.": (site.address,) for site in SITES for each in site.names}
+    known[f"{RESOLVER_NAME}."] = (RESOLVER,)
+    known.update({f"{each}.": addresses for each, addresses in (records or {}).items()})
     if name in known:
         if question.type == "A":
-            return Answer(answer=(Record(question.name, TTL, "A", known[name]),))
+            first = turn % len(known[name])
+            rotated = [*known[name][first:], *known[name][:first]]
+            return Answer(answer=tuple(Record(question.name, TTL, "A", each) for each in rotated))
         return Answer(authority=(_soa(name),))
     # The parent of a known name exists too ("com."), and holds nothing.
     if any(within(each, name) for each in known):
@@ -108,12 +120,12 @@ def _soa(name: str) -> Record:
     return Record(zone, TTL, "SOA", f"ns1.{zone} hostmaster.{zone} 2026110201 7200 3600 1209600 300")
 
 
-async def _resolve(socket: UdpSocket) -> None:
-    while True:
+async def _resolve(socket: UdpSocket, records: Mapping[str, Sequence[str]]) -> None:
+    for turn in itertools.count():
         try:
             data, client = await socket.recv_from()
             query = wire.parse_query(data)
-            found = replace(answer(query.question), recursion_available=True)
+            found = replace(answer(query.question, records, turn), recursion_available=True)
             socket.send_to(wire.response(query, found, limit=query.limit), *client)
         except (errors.NetError, wire.Malformed):
             if socket.closed:

@@ -23,6 +23,11 @@ class Chance(Protocol):
         """One of the alternatives, each with its probability (they sum to 1)."""
         ...
 
+    def turn(self, weights: Sequence[float], due: int) -> int:
+        """One of the alternatives where turns decide: `due` is the one whose turn it is now; each comes as often as it
+        weighs."""
+        ...
+
     def number(self, low: int, high: int) -> int:
         """A number from low to high, both included, that makes no branch: a source port."""
         ...
@@ -42,6 +47,9 @@ class Sample:
             if drawn < 0:
                 return index
         return len(weights) - 1
+
+    def turn(self, weights: Sequence[float], due: int) -> int:
+        return due
 
     def number(self, low: int, high: int) -> int:
         return self._rng.randint(low, high)
@@ -66,6 +74,9 @@ class Script:
         self.weights.append(weights)
         self.probability *= weights[choice]
         return choice
+
+    def turn(self, weights: Sequence[float], due: int) -> int:
+        return self.choose(weights)
 
     def number(self, low: int, high: int) -> int:
         # Any port would do; the middle of the range is as good as any and the same every time.

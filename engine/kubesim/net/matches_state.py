@@ -230,7 +230,9 @@ class Statistic(Match):
                 following = 0 if count >= every - 1 else count + 1
                 if walk.live:
                     self._count = following
-                return (following == 0) != inverted
+                # Turns go by: the branch view shows each with its share.
+                mine = walk.chance.turn((1 / every, 1 - 1 / every), 0 if following == 0 else 1) == 0
+                return mine != inverted
 
             return [(nth, lambda _f, _w: f"it was not the turn of this rule (every {every})")]
         inverted, text = self.given["probability"]

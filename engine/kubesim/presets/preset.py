@@ -32,6 +32,14 @@ class NodeSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BoxSpec:
+    """A load balancer of one's own before the nodes, a BIG-IP: a machine on their network.  Two of them are a pair."""
+
+    name: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Preset:
     """A kind of cluster.
 
@@ -42,7 +50,10 @@ class Preset:
     that is no node (a cloud's); `api_port` the port of its, or of the control plane node's, API server.
     `cloud` names the cloud in `loadbalancer.clouds`, "" where there is none.
     `allocate_node_cidrs`: kube-controller-manager gives nodes that have none their part of `pod_cidr`.
+    `open`: `kubesim serve` asks nobody who he is unless told to; for presets that stand in for a test's control plane.
     `dns_ttl` is the `ttl` of the Corefile's kubernetes zone, 0 where the Corefile has no such line.
+    `forwards` are ports that `outside` publishes: "9980:80" of the first node, "9980:NODE:80" of another.  `records` are names
+    that the world's DNS knows besides its own, with their addresses, which take turns.  `boxes` stand before the nodes.
     """
 
     name: str
@@ -62,6 +73,7 @@ class Preset:
     gateway: str = "172.18.0.1"
     control_plane: str = ""
     api_port: int = 6443
+    open: bool = False
     cloud: str = ""
     home: str = ""
     outside_name: str = "laptop"
@@ -77,6 +89,9 @@ class Preset:
     proxy: Mapping[str, Any] = field(default_factory=dict)
     nodes: tuple[NodeSpec, ...] = ()
     addons: tuple[str, ...] = ()
+    forwards: tuple[str, ...] = ()
+    records: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    boxes: tuple[BoxSpec, ...] = ()
 
     @property
     def minor(self) -> int:
@@ -105,9 +120,20 @@ def names() -> list[str]:
 
 @cache
 def load(name: str) -> Preset:
-    """The preset of that name, or in that YAML file.  LearnerError names the known ones, or the wrong field."""
-    import yaml
+    """The preset of that name, or in that YAML file.  LearnerError names the known ones, or the wrong field.
 
+    A file may say `extends: kind` and give only what differs.
+    """
+    path = _path(name)
+    data = _read(path)
+    data.setdefault("name", path.stem)
+    for field_name, kind in (("nodes", NodeSpec), ("boxes", BoxSpec)):
+        listed = enumerate(data.pop(field_name, []))
+        data[field_name] = tuple(_build(kind, each, f"{path}: {field_name}[{index}]") for index, each in listed)
+    return _build(Preset, data, str(path))
+
+
+def _path(name: str) -> Path:
     path = HERE / f"{name}.yaml"
     if "/" in name or "\\" in name or name.endswith((".yaml", ".yml")):
         path = Path(name)
@@ -115,6 +141,13 @@ def load(name: str) -> Preset:
         raise LearnerError(
             f"no preset {name!r}", f"Known presets: {', '.join(names())}; or give the path of a YAML file."
         )
+    return path
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """The fields in a file, on top of those of the preset that it extends."""
+    import yaml
+
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
         data = yaml.load(path.read_text(encoding="utf-8"), Loader=loader)
@@ -122,9 +155,12 @@ def load(name: str) -> Preset:
         raise LearnerError(f"{path}: not YAML: {error}") from None
     if not isinstance(data, dict):
         raise LearnerError(f"{path}: a preset is a mapping of fields")
-    data.setdefault("name", path.stem)
-    nodes = tuple(_build(NodeSpec, each, f"{path}: nodes[{index}]") for index, each in enumerate(data.pop("nodes", [])))
-    return _build(Preset, {**data, "nodes": nodes}, str(path))
+    base = data.pop("extends", None)
+    if base is None:
+        return data
+    if base not in names():
+        raise LearnerError(f"{path}: extends: no preset {base!r}", f"Known presets: {', '.join(names())}.")
+    return {"name": base, **_read(_path(base)), **data}
 
 
 def _build(kind: type, data: Any, where: str) -> Any:

@@ -18,6 +18,7 @@ def apply(expansion: Any, parser: Any, errors: Any) -> None:
     _subscripts(expansion, errors)
     _variables(expansion)
     _comparisons(parser)
+    _closing_braces(parser)
     _words_of_operations(expansion)
 
 
@@ -58,6 +59,19 @@ def _comparisons(parser: Any) -> None:
         return original(self, expr) if ASSIGNMENT.match(expr) else self._parse_arith_ternary(expr.strip())
 
     parser._parse_arith_assignment = parse
+
+
+def _closing_braces(parser: Any) -> None:
+    """`echo { a } b` was an error: a brace is a word of its own meaning only where a command may begin."""
+    original = parser._is_statement_end
+
+    def is_end(self: Any) -> bool:
+        token = self._current()
+        if token.type.name == "RBRACE" and self._peek(-1).type.name in ("WORD", "NAME", "NUMBER", "LBRACE"):
+            token.type = type(token.type).WORD
+        return original(self)
+
+    parser._is_statement_end = is_end
 
 
 def _words_of_operations(expansion: Any) -> None:

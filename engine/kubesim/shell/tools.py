@@ -26,10 +26,12 @@ HOST = (
     """)
 )
 # A node of a cluster, where the course's terminal is.  `k` is kubectl's short name there.
-NODE = HOST | words("crictl ctr k kubectl outside")
+NODE = HOST | words("crictl ctr k kubectl outside poweroff")
 MINIKUBE = NODE | {"minikube"}
 # The learner's own computer, beyond the cluster; kind's nodes are containers there.
 OUTSIDE = HOST | words("docker k kubectl minikube outside")
+# A load balancer of one's own: a Linux with a command of its vendor's.
+BOX = disks.DEBIAN | words("curl ip nc netstat ping poweroff ss ssh tcpdump tmsh traceroute")
 
 # By the name that a preset gives.
 BY_NAME = {"kind": NODE, "minikube": MINIKUBE, "node": NODE, "outside": OUTSIDE, "ubuntu": NODE}

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from kubesim.errors import LearnerError
+from kubesim.machine import Machine
 from kubesim.shell import sockets
 from kubesim.shell.context import Context, Usage, options
 from kubesim.shell.terminal import environment
@@ -16,7 +19,7 @@ async def run(ctx: Context) -> int:
     try:
         if ctx.machine.machines is None:
             raise LookupError(name)
-        machine = ctx.machine.machines(f"node/{name}")
+        machine = _find(ctx.machine.machines, name)
     except (LookupError, LearnerError):
         try:
             address = await sockets.resolve_one(ctx.machine, name)
@@ -30,3 +33,11 @@ async def run(ctx: Context) -> int:
     if len(rest) == 1 and ctx.tty is not None:
         ctx.complain(f"Connection to {name} closed.")
     return status
+
+
+def _find(machines: Callable[[str], Machine], name: str) -> Machine:
+    """A node, or a box before the nodes."""
+    try:
+        return machines(f"node/{name}")
+    except LearnerError:
+        return machines(f"box/{name}")
