@@ -39,7 +39,10 @@ class Task:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Spec:
-    """A lab.  `clears` are the rows of the course's list of misconceptions; `minutes` is what a learner needs."""
+    """A lab.  `clears` are the rows of the course's list of misconceptions; `minutes` is what a learner needs.
+
+    `preset` is one of `kubesim presets`, or "./FILE": a preset of its own, beside lab.yaml.
+    """
 
     name: str
     folder: Path
@@ -79,6 +82,8 @@ def load(folder: Path) -> Spec:
     """The lab in that folder.  LearnerError names the field that is wrong."""
     path = folder / "lab.yaml"
     data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if str(data.get("preset", "")).startswith("./"):
+        data["preset"] = str(folder / data["preset"])
     tasks = tuple(_build(Task, each, f"{path}: tasks[{index}]") for index, each in enumerate(data.pop("tasks", [])))
     for task in tasks:
         if task.kind not in KINDS:
