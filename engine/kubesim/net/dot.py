@@ -45,7 +45,7 @@ class _Graph:
         for number, hop in enumerate(trace.hops):
             last = self._hop(hop, last, share, "" if number == 0 else _target(flow))
             for step in hop.steps:
-                if step.kind is Kind.NAT and step.after is not None:
+                if step.kind in (Kind.NAT, Kind.IPVS) and step.after is not None:
                     flow = step.after
         end = self._node(trace.hops[-1].host if trace.hops else "?", f"end {trace.verdict}", str(trace.verdict), "end")
         if trace.verdict not in _GOOD:
@@ -71,7 +71,7 @@ class _Graph:
                 self._edge(last, node, label, share, "")
                 label = ""
             last, seen = node, True
-            if step.kind is Kind.NAT:
+            if step.kind in (Kind.NAT, Kind.IPVS):
                 label = _nat_label(step)
         if not seen:
             node = self._node(hop.host, "passes", "", "")
@@ -132,6 +132,8 @@ def _place(step: Step) -> tuple[str, str]:
         if step.chain.isupper() and "-" not in step.chain:
             return "", ""  # the kernel's own chains are on every way
         return f"{step.table}/{step.chain}", step.chain
+    if step.kind is Kind.IPVS and step.matched:
+        return f"ipvs/{step.chain}", f"IPVS\n{step.rule.removeprefix('-A ')}"
     if step.kind is Kind.NAT:
         return "", ""
     if step.kind is Kind.DELIVER:

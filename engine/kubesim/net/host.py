@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from kubesim.net import address, conntrack, ipset, legend, link, netfilter, nft, queue, route, sockets, stack
+from kubesim.net import address, conntrack, ipset, ipvs, legend, link, netfilter, nft, queue, route, sockets, stack
 from kubesim.net.packet import Packet
 
 if TYPE_CHECKING:
@@ -34,7 +34,8 @@ class Host:
     """See the module.
 
     `kind` is what the network's builder calls it ("node", "pod", "outside"); traces carry it.  `netfilter` is IPv4's
-    rules, `netfilter6` IPv6's, `nft` what the nft command manages, `ipsets` and `queues` what rules may ask and hand packets to,
+    rules, `netfilter6` IPv6's, `nft` what the nft command manages, `ipvs` the virtual servers,
+    `ipsets` and `queues` what rules may ask and hand packets to,
     `legend` what their writers say of them.  `taps` are called with (interface name, "in" or
     "out", packet) for all that passes, as tcpdump's are.
     """
@@ -55,6 +56,7 @@ class Host:
         self.netfilter = netfilter.Netfilter(self, ipv6=False)
         self.netfilter6 = netfilter.Netfilter(self, ipv6=True)
         self.nft = nft.Ruleset(self)
+        self.ipvs = ipvs.Ipvs(self)
         self.stack = stack.Stack(self)
         self.taps: list[Callable[[str, str, Packet], None]] = []
         # What LOG rules wrote: (virtual time, line).
@@ -157,6 +159,13 @@ class Host:
 
     def forwards(self, ipv6: bool) -> bool:
         return bool(self.sysctls["net.ipv6.conf.all.forwarding" if ipv6 else "net.ipv4.ip_forward"])
+
+    def answers_arp(self, interface: Interface, ip: str) -> bool:
+        """Whether it answers ARP on that interface for an address of its own: on whatever interface it has it, or with
+        arp_ignore only for what this one has (Linux, net/ipv4/arp.c: arp_ignore)."""
+        if address.is_loopback(ip) or not self.routes.is_local(ip):
+            return False
+        return not self.setting(interface.name, "arp_ignore") or any(each.ip == ip for each in interface.addresses)
 
     def proxies_arp(self, interface: Interface, ip: str) -> bool:
         """Whether it answers ARP on that interface for somebody else's address: proxy_arp is on, and its own way there

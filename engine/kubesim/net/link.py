@@ -100,8 +100,7 @@ class Segment:
             return found
         others = [each for each in self.members if each is not asker and each.up]
         for each in others:
-            # arp_ignore is 0: a host answers for any address of its own, on whatever interface it has it.
-            if each.host.routes.is_local(ip) and not address.is_loopback(ip):
+            if each.host.answers_arp(each, ip):
                 self._neighbours[ip] = each
                 return each
         for each in others:

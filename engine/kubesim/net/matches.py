@@ -401,28 +401,47 @@ class Pkttype(Match):
 
 
 class Physdev(Match):
-    """The port of a bridge that a packet came by or leaves by.  Only whether it is bridged is simulated."""
+    """The port of a bridge that a packet came by or leaves by.  Which port it was is not simulated."""
 
     name = "physdev"
-    options: ClassVar = {"physdev-is-bridged": Option(None, 0), "physdev-in": Option(str), "physdev-out": Option(str)}
+    # In the order in which they are saved (libxt_physdev.c).
+    options: ClassVar = {
+        "physdev-is-in": Option(None, 0),
+        "physdev-in": Option(str),
+        "physdev-is-out": Option(None, 0),
+        "physdev-out": Option(str),
+        "physdev-is-bridged": Option(None, 0),
+    }
 
     def take(self, name: str, values: list[str], inverted: bool) -> None:
-        if name != "physdev-is-bridged":
+        if name not in ("physdev-is-in", "physdev-is-bridged"):
             raise errors.NotSimulated(f"iptables option --{name}")
         super().take(name, values, inverted)
 
     def tests(self) -> Iterable[tuple[Test, Words]]:
-        inverted = self.given["physdev-is-bridged"].inverted
+        def by_port(flight: Flight, walk: Walk) -> bool:
+            interface = walk.host.interfaces.get(flight.in_if)
+            seen = walk.host.sysctls["net.bridge.bridge-nf-call-iptables"]  # else br_netfilter notes no port
+            return bool(seen) and interface is not None and interface.kind == "bridge"
 
         def bridged(flight: Flight, walk: Walk) -> bool:
             interface = walk.host.interfaces.get(flight.in_if)
-            same = interface is not None and interface.kind == "bridge" and flight.in_if == flight.out_if
-            return same != inverted
+            return interface is not None and interface.kind == "bridge" and flight.in_if == flight.out_if
 
-        return [(bridged, lambda f, _w: "it is routed, not bridged")]
+        for name, test, plain, negated in (
+            ("physdev-is-in", by_port, "it came by no port of a bridge", "it came by a port of a bridge"),
+            ("physdev-is-bridged", bridged, "it is routed, not bridged", "it is bridged"),
+        ):
+            given = self.given.get(name)
+            if given is not None:
+                inverted, words = given.inverted, negated if given.inverted else plain
+                yield (
+                    lambda f, w, test=test, inverted=inverted: test(f, w) != inverted,  # type: ignore[misc]
+                    lambda f, _w, words=words: words,  # type: ignore[misc]
+                )
 
     def describe(self, numeric: bool) -> str:
-        return f"PHYSDEV match{' !' if self.given['physdev-is-bridged'].inverted else ''} --physdev-is-bridged"
+        return " ".join(["PHYSDEV match", *self.save()])
 
 
 MATCHES: dict[str, type[Match]] = {

@@ -10,7 +10,7 @@ import functools
 from typing import TYPE_CHECKING
 
 from kubesim.errors import LearnerError
-from kubesim.net import nat, nft, rules
+from kubesim.net import ipvs_hooks, nat, nft, rules
 from kubesim.net.chain import Chain, Item, traverse
 from kubesim.net.extension import DROP, InvalidRule, UsageError
 from kubesim.net.trace import Kind, Verdict
@@ -385,7 +385,12 @@ class Netfilter:
     @property
     def tracks(self) -> bool:
         """Whether connections are tracked: only where rules need it, as in a fresh network namespace."""
-        return "nat" in self._tables or any(table.tracked for table in self._tables.values()) or self.host.nft.tracks
+        return (
+            "nat" in self._tables
+            or any(table.tracked for table in self._tables.values())
+            or self.host.nft.tracks
+            or bool(self.host.ipvs and self.host.sysctls.get("net.ipv4.vs.conntrack"))
+        )
 
     def hooks(self, name: str) -> tuple[Hook, ...]:
         """What a packet meets at that hook, in order; each says whether it goes on."""
@@ -407,6 +412,8 @@ class Netfilter:
                 found.append((CONNTRACK_PRIORITY, self._track))
             if name in ("INPUT", "POSTROUTING"):
                 found.append((CONFIRM_PRIORITY, self._confirm))
+        if self.host.ipvs:
+            found += ipvs_hooks.hooks(name)
         source = name in ("INPUT", "POSTROUTING")
         priority = SOURCE_NAT_PRIORITY if source else DESTINATION_NAT_PRIORITY
         asked: list[tuple[int, Ask]] = []

@@ -53,11 +53,12 @@ class Flight:
     Mutable, so that a rewrite costs an assignment; `packet()` freezes the header as it stands now and remembers it until
     `touch()` is called after a change.  `in_if` and `out_if` are interface names on the host where it is; `entry`,
     `reply` and `state` are what conntrack hung on it (the entry, whether it goes in the reply's direction, and
-    "NEW", "ESTABLISHED", "RELATED", "INVALID" or "UNTRACKED"; "" before conntrack saw it).
+    "NEW", "ESTABLISHED", "RELATED", "INVALID" or "UNTRACKED"; "" before conntrack saw it).  `by_ipvs`: IPVS has had it in
+    its hands on this host.
     """
 
     __slots__ = (
-        "_frozen", "dport", "dst", "entry", "flags", "icmp", "in_if", "inner", "mark", "out_if", "payload", "protocol",
+        "_frozen", "by_ipvs", "dport", "dst", "entry", "flags", "icmp", "in_if", "inner", "mark", "out_if", "payload", "protocol",
         "reply", "sport", "src", "state", "ttl",
     )  # fmt: skip
 
@@ -78,6 +79,7 @@ class Flight:
         self.entry: Entry | None = None
         self.reply = False
         self.state = ""
+        self.by_ipvs = False
         self._frozen: Packet | None = packet
 
     def touch(self) -> None:

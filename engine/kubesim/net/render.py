@@ -70,6 +70,8 @@ def _step(step: Step) -> list[str]:
     chance = f"  [probability {step.probability:.4g}]" if step.probability < 1 else ""
     if step.kind is Kind.RULE and step.rule:
         return [f"{head}{step.table}: {step.rule}", f"{'':<12} {step.why}{chance}"]
+    if step.kind is Kind.IPVS:
+        return [f"{head}at {step.chain}: {step.why}{chance}"]
     if step.kind in (Kind.RULE, Kind.POLICY):
         return [f"{head}{step.table}/{step.chain}: {step.why}"]
     return [f"{head}{step.why}{chance}"]
@@ -116,7 +118,7 @@ def _where(trace: Trace, side: str) -> str:
     for hop, step in trace.steps()[::-1]:
         before, after = step.before, step.after
         if (
-            step.kind is Kind.NAT
+            step.kind in (Kind.NAT, Kind.IPVS)
             and before is not None
             and after is not None
             and _side(before, side) != _side(after, side)
@@ -163,6 +165,8 @@ def _culprit(trace: Trace) -> str:
     step = steps[-1][1]
     if step.kind is Kind.POLICY:
         return f"the policy of chain {step.chain}"
+    if step.kind is Kind.IPVS:
+        return f"IPVS, because {step.why}"
     if step.kind is Kind.QUEUE:
         program, told, _ = step.why.partition(": ")
         return program if told else ""

@@ -15,7 +15,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from kubesim import errors
-from kubesim.net import address, ipset, matches, matches_state, queue, targets
+from kubesim.net import address, ipset, matches, matches_ipvs, matches_state, queue, targets
 from kubesim.net.extension import PROTOCOL_NAMES, PROTOCOL_NUMBERS, UsageError
 
 if TYPE_CHECKING:
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from kubesim.net.packet import Flight
     from kubesim.net.walk import Walk
 
-MATCHES: dict[str, type[Match]] = {**matches.MATCHES, **matches_state.MATCHES, **ipset.MATCHES}
+MATCHES: dict[str, type[Match]] = {**matches.MATCHES, **matches_state.MATCHES, **ipset.MATCHES, **matches_ipvs.MATCHES}
 TARGETS: dict[str, type[Target]] = {**targets.TARGETS, **queue.TARGETS}
 VERDICTS = ("ACCEPT", "DROP", "RETURN")
 
 # Extensions that iptables has and this engine has not (iptables-extensions(8)): said by name.
 _REAL_MATCHES = frozenset({
         "ah", "bpf", "cgroup", "cluster", "connbytes", "connlabel", "connlimit", "connmark", "cpu", "dccp", "devgroup", "dscp",
-        "dst", "ecn", "esp", "eui64", "frag", "hashlimit", "hbh", "helper", "hl", "icmp6", "ipv6header", "ipvs", "length", "mac",
+        "dst", "ecn", "esp", "eui64", "frag", "hashlimit", "hbh", "helper", "hl", "icmp6", "ipv6header", "length", "mac",
         "mh", "osf", "owner", "policy", "quota", "rateest", "realm", "rpfilter", "rt", "socket", "srh", "string", "tcpmss",
         "time", "tos", "ttl", "u32", "udplite",
 })  # fmt: skip

@@ -36,6 +36,9 @@ class Kind(enum.StrEnum):
     POLICY = "POLICY"  # the end of a chain, or its default policy
     CONNTRACK = "CONNTRACK"  # the connection table knew it, or learnt it
     NAT = "NAT"  # source or destination were rewritten
+    IPVS = (
+        "IPVS"  # the kernel's load balancer gave it to a real server, turned an answer back, or had no virtual server
+    )
     ROUTE = "ROUTE"  # the routing decision
     QUEUE = "QUEUE"  # a program in user space was asked for a verdict
     LINK = "LINK"  # it crossed a link to the next host

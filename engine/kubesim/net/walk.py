@@ -8,6 +8,7 @@ the Linux kernel would have it pass, in the kernel's order (net/ipv4/ip_output.c
     sent here:      route -> OUTPUT (raw, conntrack, mangle, nat, filter) -> route again if nat changed it -> POSTROUTING
     arriving:       PREROUTING (raw, conntrack, mangle, nat) -> route -> INPUT -> socket
                                                                   \\-> ttl -> FORWARD -> POSTROUTING -> next host
+    taken by IPVS:  INPUT or OUTPUT, up to IPVS' place in them -> route -> OUTPUT (again) -> POSTROUTING -> next host
 
 The hooks are a host's `Netfilter`; routing is its `Routes`; who takes a packet off a link is ARP's business
 (`Segment.neighbour`).  A packet to the host itself leaves by `lo` and arrives there, with its conntrack entry still on
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from kubesim.net.chance import Chance
     from kubesim.net.conntrack import Conntrack, Entry
     from kubesim.net.host import Host
+    from kubesim.net.ipvs import Connections
     from kubesim.net.link import Interface
     from kubesim.net.netfilter import Hook
     from kubesim.net.network import Network
@@ -118,7 +120,10 @@ def _step(
 class Walk:
     """One packet under way.  Matches and targets of rules read `host`, `live`, `chance` and `steps`."""
 
-    __slots__ = ("_forks", "_network", "asked", "chance", "depth", "drawn", "host", "live", "outcome", "response", "steps")
+    __slots__ = (
+        "_balanced", "_forks", "_network", "asked", "chance", "depth", "drawn", "host", "live", "onward", "outcome", "response",
+        "steps",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -128,10 +133,14 @@ class Walk:
         chance: Chance,
         depth: int = 0,
         forks: dict[Host, Conntrack] | None = None,
+        balanced: dict[Host, Connections] | None = None,
         asked: Packet | None = None,
     ) -> None:
         self._network = network
         self._forks: dict[Host, Conntrack] = {} if forks is None else forks
+        self._balanced: dict[Host, Connections] = {} if balanced is None else balanced
+        # Set by IPVS when it sends the packet on by itself: by that route.
+        self.onward: Route | None = None
         self.chance = chance
         self.depth = depth
         # What this walk's packet answers, as it was sent.
@@ -151,6 +160,15 @@ class Walk:
         found = self._forks.get(host)
         if found is None:
             found = self._forks[host] = host.conntrack.fork()
+        return found
+
+    def connections(self, host: Host) -> Connections:
+        """The host's connections of IPVS; on a dry walk a fork of them."""
+        if self.live:
+            return host.ipvs.connections
+        found = self._balanced.get(host)
+        if found is None:
+            found = self._balanced[host] = host.ipvs.connections.fork()
         return found
 
     def note(self, *step: Any) -> None:
@@ -193,6 +211,7 @@ class Walk:
             chance=self.chance,
             depth=self.depth + 1,
             forks=self._forks,
+            balanced=self._balanced,
             asked=self.outcome.flow,
         )
         # The answer is there to be read before the sender's socket hears of it.
@@ -229,7 +248,7 @@ class Walk:
         rules = host.rules(dst)
         for hook in rules.hooks("OUTPUT"):
             if not hook(flight, self):
-                return None
+                return self._sent_on(host, flight)
         if flight.dst != dst:
             # Linux, net/ipv4/netfilter.c: ip_route_me_harder.
             dst = flight.dst
@@ -262,6 +281,7 @@ class Walk:
             flight.entry = None
             flight.reply = False
             flight.state = ""
+            flight.by_ipvs = False
             if flight.mark:
                 flight.mark = 0
                 flight.touch()
@@ -296,15 +316,14 @@ class Walk:
             return None
         route = host.routes.lookup(dst)
         if route is not None and route.kind == "local":
-            self._deliver(host, flight, rules.hooks("INPUT"))
-            return None
+            return self._deliver(host, flight, rules.hooks("INPUT"))
         return self._forward(host, flight, route)
 
-    def _deliver(self, host: Host, flight: Flight, hooks: tuple[Hook, ...]) -> None:
+    def _deliver(self, host: Host, flight: Flight, hooks: tuple[Hook, ...]) -> Interface | None:
         self.note(Kind.ROUTE, f"{flight.dst} is {host.name}'s own address")
         for hook in hooks:
             if not hook(flight, self):
-                return
+                return self._sent_on(host, flight)
         delivery = host.stack.receive(flight.packet(), self)
         self.note(Kind.DELIVER, delivery.reason, "", "", "", delivery.verdict is Verdict.DELIVERED)
         self.end(delivery.verdict, delivery.reason)
@@ -312,6 +331,20 @@ class Walk:
             # An ICMP error belongs to the connection it is about, and goes back as its NAT went (nf_ct_attach).
             related = flight.entry if delivery.response.inner is not None else None
             self.response = Response(host, delivery.response, related, not flight.reply)
+        return None
+
+    def _sent_on(self, host: Host, flight: Flight) -> Interface | None:
+        """A hook ended the packet's way here, or it was IPVS, which sends it on (ip_vs_nat_send_or_cont)."""
+        route, self.onward = self.onward, None
+        if route is None:
+            return None
+        if self.steps is not None:
+            self._note_route(host, flight, route)
+        flight.out_if = route.device
+        for hook in host.rules(flight.dst).hooks("OUTPUT"):
+            if not hook(flight, self):
+                return None
+        return self._leave(host, flight, route)
 
     def _forward(self, host: Host, flight: Flight, route: Route | None) -> Interface | None:
         dst = flight.dst
