@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kubelab import display
+from kubelab import display, resources
 from kubelab.pictures import cluster_map
+from kubelab.timeline import history, telling, view
 
 if TYPE_CHECKING:
     from kubelab.port import Port
@@ -32,6 +33,9 @@ class Clients:
 
 class Reach:
     """See the module.  `port` is looked up anew each time: a reset gives another."""
+
+    # The port and what is known of its past.
+    _history: tuple[Port, history.History] | None = None
 
     @property
     def port(self) -> Port:
@@ -90,19 +94,31 @@ class Reach:
         self.port.settle()
         return display.WaysView(self.port.traces(source, target), f"{source} → {target}")
 
+    def timeline(self, everything: bool = False) -> view.Timeline:
+        """Who did what when: what the last thing that a person did has set off, or all that the API still knows of.
+
+        Read from what the objects say of their writers and from Events: kube-proxy, which writes neither, is not in it.
+        """
+        self.port.settle()
+        port = self.port
+        if self._history is None or self._history[0] is not port:
+            self._history = (port, history.History())
+        found = self._history[1]
+        acts = telling.acts(telling.rows(found.read(port)))
+        notes = []
+        if found.begins:
+            notes.append("The API server has forgotten what was written earlier: it keeps five minutes.")
+        if any(row.who == telling.UNKNOWN for act in acts[-1:] for row in act):
+            notes.append("Who deletes an object is not written down in it: that is “somebody”.")
+        return view.Timeline(acts if everything else acts[-1:], " ".join(notes))
+
     def map(self) -> display.Figure:
         """The cluster now: Services, their EndpointSlices, and pods on nodes."""
         self.port.settle()
-        api = self.port.api_client()
-        found = []
-        for listed in (
-            self.core.list_namespaced_service(self.namespace),
-            self.discovery.list_namespaced_endpoint_slice(self.namespace),
-            self.core.list_namespaced_pod(self.namespace),
-        ):
-            items = api.sanitize_for_serialization(listed)["items"]
-            # The API server's own Service has no pods in this namespace: it would only be in the way.
-            found.append([each for each in items if not each["metadata"]["name"].startswith("kubernetes")])
+        port = self.port
+        listed = (resources.items(port, "", "services"), resources.slices(port), resources.items(port, "", "pods"))
+        # The API server's own Service has no pods in this namespace: it would only be in the way.
+        found = [[each for each in items if not each["metadata"]["name"].startswith("kubernetes")] for items in listed]
         text = cluster_map.text(*found)
         return display.Figure(
             cluster_map.dot(*found), title=f"The cluster now: namespace {self.namespace}", description=text, text=text
