@@ -9,11 +9,11 @@ import json
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from kubesim import ids
+from kubesim import ids, klog
 from kubesim import world as world_module
 from kubesim.dns import resolver
 from kubesim.net import errors
-from kubesim.programs import disks, fetch, http, klog
+from kubesim.programs import disks, fetch, http
 from kubesim.programs.image import Image, Process
 from kubesim.world import Cancelled, Task
 

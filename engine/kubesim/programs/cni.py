@@ -6,8 +6,8 @@ a few lines of log and their health - and what they do for NetworkPolicies (`pol
 
 from __future__ import annotations
 
-from kubesim import ids
-from kubesim.programs import disks, entry, http, klog
+from kubesim import ids, klog
+from kubesim.programs import disks, entry, http
 from kubesim.programs.image import Image, Process
 
 

@@ -6,7 +6,8 @@ once, as one with several replicas does.
 
 from __future__ import annotations
 
-from kubesim.programs import authority, disks, http, klog, tls
+from kubesim import klog
+from kubesim.programs import authority, disks, http, tls
 from kubesim.programs.image import Image, Main, Process
 
 

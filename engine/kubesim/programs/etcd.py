@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 
 from kubesim import ids
+from kubesim.klog import flag
 from kubesim.programs import authority, disks, http, tls
 from kubesim.programs.image import Image, Process
-from kubesim.programs.klog import flag
 from kubesim.world import Cancelled
 
 

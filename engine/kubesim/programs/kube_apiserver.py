@@ -12,9 +12,10 @@ import re
 from collections.abc import AsyncIterator, Callable
 from urllib.parse import parse_qsl, urlsplit
 
+from kubesim import klog
 from kubesim.errors import LearnerError
 from kubesim.http import Request, Response, Stream, User
-from kubesim.programs import authority, disks, http, klog, tls, tokens
+from kubesim.programs import authority, disks, http, tls, tokens
 from kubesim.programs.image import Image, Process
 from kubesim.world import Cancelled, Future, World
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from kubesim.errors import LearnerError
 from kubesim.programs import disks
 from kubesim.programs.image import Image, Process
-from kubesim.programs.klog import logger
+from kubesim.klog import logger
 
 
 async def main(process: Process) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from kubesim.proxy import klog
+from kubesim import klog
 from kubesim.world import World
 
 # conntrack.maxPerCore (32768) times four cores, which is also conntrack.min.
