@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from kubesim.errors import LearnerError
+from kubesim.klog import logger
 from kubesim.programs import disks
 from kubesim.programs.image import Image, Process
-from kubesim.klog import logger
 
 
 async def main(process: Process) -> int:
