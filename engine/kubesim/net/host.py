@@ -36,8 +36,8 @@ class Host:
     `kind` is what the network's builder calls it ("node", "pod", "outside"); traces carry it.  `netfilter` is IPv4's
     rules, `netfilter6` IPv6's, `nft` what the nft command manages, `ipvs` the virtual servers,
     `ipsets` and `queues` what rules may ask and hand packets to,
-    `legend` what their writers say of them.  `taps` are called with (interface name, "in" or
-    "out", packet) for all that passes, as tcpdump's are.
+    `legend` what their writers say of them.  `announced` are addresses that a program answers ARP for.  `taps` are called
+    with (interface name, "in" or "out", packet) for all that passes, as tcpdump's are.
     """
 
     def __init__(self, network: Network, name: str, kind: str = "") -> None:
@@ -58,6 +58,7 @@ class Host:
         self.nft = nft.Ruleset(self)
         self.ipvs = ipvs.Ipvs(self)
         self.stack = stack.Stack(self)
+        self.announced: set[str] = set()
         self.taps: list[Callable[[str, str, Packet], None]] = []
         # What LOG rules wrote: (virtual time, line).
         self.kernel_log: deque[tuple[float, str]] = deque(maxlen=1000)
@@ -134,6 +135,16 @@ class Host:
             self.routes.remove_local(address.text(subnet.base | ~subnet.mask & 0xFFFFFFFF))
         self._neighbours_changed()
 
+    def announce(self, ip: str) -> None:
+        """Answer ARP for an address that is on none of the host's interfaces (as a program with a packet socket does)."""
+        self.announced.add(ip)
+        self._neighbours_changed()
+
+    def withdraw(self, ip: str) -> None:
+        """Answer for it no more."""
+        self.announced.discard(ip)
+        self._neighbours_changed()
+
     def _neighbours_changed(self) -> None:
         for each in self.interfaces.values():
             if each.segment is not None:
@@ -163,6 +174,8 @@ class Host:
     def answers_arp(self, interface: Interface, ip: str) -> bool:
         """Whether it answers ARP on that interface for an address of its own: on whatever interface it has it, or with
         arp_ignore only for what this one has (Linux, net/ipv4/arp.c: arp_ignore)."""
+        if ip in self.announced:
+            return True
         if address.is_loopback(ip) or not self.routes.is_local(ip):
             return False
         return not self.setting(interface.name, "arp_ignore") or any(each.ip == ip for each in interface.addresses)
