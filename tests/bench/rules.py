@@ -67,34 +67,35 @@ class Node:
         self.renderer: Any = iptables.Renderer(options) if mode == "iptables" else nftables.Renderer(options)
         self.jumps = iptables.JUMPS
 
-    def full(self) -> str:
-        return str(self.renderer.sync(self.state) if self.mode == "iptables" else self.renderer.install(self.state))
+    def full(self) -> list[str]:
+        return self.renderer.pieces(self.state) if self.mode == "iptables" else [self.renderer.install(self.state)]
 
-    def change(self, changed: Any) -> str:
+    def change(self, changed: Any) -> list[str]:
         if self.mode == "iptables":
-            return str(self.renderer.sync(self.state, changed))
-        return str(self.renderer.partial(self.state, changed, self.world.now))
+            found: list[str] = self.renderer.pieces(self.state, changed)
+            return found
+        return [self.renderer.partial(self.state, changed, self.world.now)]
 
-    def load(self, text: str) -> None:
+    def load(self, pieces: list[str]) -> None:
         if self.mode == "iptables":
             self.tables.ensure((), self.jumps)
-            self.tables.restore(text)
+            self.tables.restore(pieces)
         else:
-            self.node.nft.apply(text)
+            self.node.nft.apply("".join(pieces))
 
 
 def figures(mode: str, size: int) -> dict[str, float]:
     from kubesim import net
 
     node = Node(mode, size)
-    texts: list[str] = []
-    found = {"full_render": clock(lambda: texts.append(node.full())), "full_bytes": float(len(texts[0]))}
+    texts: list[list[str]] = []
+    found = {"full_render": clock(lambda: texts.append(node.full())), "full_bytes": float(sum(map(len, texts[0])))}
     found["full_load"] = clock(lambda: node.load(texts[0]))
     middle = size // 2
     node.state.slice_changed(service(middle, 9)[1])
     changes = node.state.checkout()
     found["change_render"] = clock(lambda: texts.append(node.change(changes.services)))
-    found["change_bytes"] = float(len(texts[1]))
+    found["change_bytes"] = float(sum(map(len, texts[1])))
     found["change_load"] = clock(lambda: node.load(texts[1]))
     packet = net.Packet(dst=service(middle)[0]["spec"]["clusterIP"], dport=80, sport=40000, flags="S")
 

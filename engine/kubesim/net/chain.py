@@ -17,9 +17,13 @@ import bisect
 from typing import TYPE_CHECKING
 
 from kubesim.net.extension import ACCEPT, CONTINUE, DROP, RETURN
+from kubesim.net.runs import Index, Item, Run
 from kubesim.net.trace import Kind, Verdict
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from kubesim.net.netfilter import Table
     from kubesim.net.packet import Flight
     from kubesim.net.rules import Rule
     from kubesim.net.walk import Walk
@@ -29,101 +33,165 @@ INDEX_FROM = 12
 # Rules for the same port of other addresses that a trace of a long chain shows.
 NEAR = 3
 
-_VERDICTS = {"ACCEPT": ACCEPT, "DROP": DROP, "RETURN": RETURN}
-
-
-class Item:
-    """A rule in its place, with its counters; `chain` is the one it jumps to."""
-
-    __slots__ = ("bytes", "chain", "packets", "position", "rule", "verdict")
-
-    def __init__(self, rule: Rule, chain: Chain | None = None) -> None:
-        self.rule = rule
-        self.chain = chain
-        self.verdict = _VERDICTS.get(rule.target_name)
-        self.packets = 0
-        self.bytes = 0
-        self.position = 0
-
 
 class Chain:
-    """A chain of a table.  `policy` is None for a user's own chain.  `references` counts the rules that jump to it."""
+    """A chain of a table.  `policy` is None for a user's own chain.  `references` counts the rules that jump to it.
 
-    __slots__ = ("_cache", "_index", "items", "name", "policy", "references", "table")
+    Its rules stand in `runs`, as they were loaded; `items` are the rules one by one.
+    """
 
-    def __init__(self, table: str, name: str, policy: str | None = None) -> None:
-        self.table = table
+    __slots__ = ("_cache", "_flat", "_index", "_is_long", "_table", "name", "policy", "references", "runs")
+
+    def __init__(self, table: Table, name: str, policy: str | None = None) -> None:
+        self._table = table
         self.name = name
         self.policy = policy
-        self.items: list[Item] = []
         self.references = 0
-        self._index: _Index | None = None
-        self._cache: dict[tuple[str, str, int], tuple[Item, ...]] = {}
+        self.runs: list[Run] = []
+        self._flat: list[Item] | None = None
+        self._is_long = False
+        self._index: Index | None = None
+        self._cache: dict[tuple[str, str, int], tuple[Item, ...]] | None = None
+
+    @property
+    def table(self) -> str:
+        """Its table's name."""
+        return self._table.name
+
+    @property
+    def size(self) -> int:
+        """How many rules it has."""
+        return sum(run.size for run in self.runs)
+
+    @property
+    def items(self) -> list[Item]:
+        """Its rules; not to be changed but by `put` and `take`."""
+        if self._flat is None:
+            if len(self.runs) == 1:
+                self._flat = self._read(self.runs[0])
+            else:
+                self._flat = [item for run in self.runs for item in self._read(run)]
+            self._is_long = len(self._flat) >= INDEX_FROM
+        return self._flat
+
+    def _read(self, run: Run) -> list[Item]:
+        return run.items(self._table.chains, ipv6=self._table.ipv6)
+
+    def jumps(self) -> Iterator[Chain]:
+        """The chains that its rules jump to."""
+        return (chain for run in self.runs for chain in run.jumps(self._table.chains))
+
+    # -- changing -----------------------------------------------------------------------------------------------
+
+    def put(self, position: int, item: Item) -> None:
+        """A rule more, at that place from 0."""
+        self._own_run().insert(position, item)
+        self._edited()
+
+    def take(self, position: int) -> Item:
+        """The rule at that place, taken out."""
+        item = self._own_run().pop(position)
+        self._edited()
+        return item
+
+    def _own_run(self) -> Run:
+        """All its rules in one run that may be edited; those that were loaded stay as they were loaded."""
+        if len(self.runs) != 1 or not self.runs[0].edited:
+            own = Run(list(self.items))
+            for run in self.runs:
+                run.attached = False
+            self.runs = [own]
+        return self.runs[0]
+
+    def _edited(self) -> None:
+        if not self.runs[0].size:
+            self.runs = []
+        self._index = None
+        self.changed()
+
+    def replace(self, runs: list[Run]) -> list[Run]:
+        """Other runs; returns those before.  The index changes by those that differ."""
+        before, self.runs = self.runs, runs
+        for run in before:
+            run.attached = False
+        for run in runs:
+            run.attached = True
+        if self._index is not None:
+            kept = {id(run) for run in before}
+            for run in before:
+                if not run.attached:
+                    self._index.remove(run, self._read(run))
+            for run in runs:
+                if id(run) not in kept:
+                    self._index.add(run, self._read(run))
+            self._place()
+        self.changed()
+        return before
 
     def changed(self) -> None:
         """Its items are not what they were."""
-        self._index = None
-        self._cache.clear()
+        self._flat = None
+        self._is_long = False
+        self._cache = None
+
+    def _place(self) -> None:
+        start = 0
+        for run in self.runs:
+            run.start = start
+            start += run.size
+
+    # -- asking -------------------------------------------------------------------------------------------------
 
     def candidates(self, flight: Flight) -> tuple[Item, ...] | list[Item]:
         """The items that can apply to the packet, in order."""
-        if len(self.items) < INDEX_FROM:
-            return self.items
+        if not self._is_long:
+            if self._flat is not None:
+                return self._flat
+            if self.size < INDEX_FROM:
+                return self.items
+            self._is_long = True
         key = (flight.dst, flight.protocol, flight.dport)
+        if self._cache is None or len(self._cache) > 4096:
+            self._cache = {}
         found = self._cache.get(key)
         if found is None:
-            if len(self._cache) > 4096:
-                self._cache.clear()
-            found = self._cache[key] = self.index().candidates(self.items, key)
+            found = self._cache[key] = self._indexed().candidates(*key)
         return found
 
-    def index(self) -> _Index:
+    def _indexed(self) -> Index:
         if self._index is None:
-            self._index = _Index(self.items)
+            self._index = Index()
+            for run in self.runs:
+                self._index.add(run, self._read(run))
+            self._place()
         return self._index
 
-
-class _Index:
-    __slots__ = ("by_destination", "by_port", "of_port", "rest")
-
-    def __init__(self, items: list[Item]) -> None:
-        self.by_destination: dict[str, list[int]] = {}
-        self.by_port: dict[tuple[str, int], list[int]] = {}
-        self.of_port: dict[tuple[str, int], list[int]] = {}
-        self.rest: list[int] = []
-        for position, item in enumerate(items):
-            item.position = position
-            destination, port = item.rule.keys
-            if port is not None:
-                self.of_port.setdefault(port, []).append(position)
-            if destination:
-                self.by_destination.setdefault(destination, []).append(position)
-            elif port is not None:
-                self.by_port.setdefault(port, []).append(position)
-            else:
-                self.rest.append(position)
-
-    def candidates(self, items: list[Item], key: tuple[str, str, int]) -> tuple[Item, ...]:
-        destination, protocol, port = key
-        positions = [
-            *self.by_destination.get(destination, ()),
-            *self.by_port.get((protocol, port), ()),
-            *self.rest,
-        ]
-        positions.sort()
-        return tuple(items[position] for position in positions)
+    def nearby(self, flight: Flight, place: int) -> list[Item]:
+        """The last few rules before that place for the same port of other addresses."""
+        self._indexed()
+        key = (flight.protocol, flight.dport)
+        found: list[Item] = []
+        at = bisect.bisect_right(self.runs, place, key=lambda run: run.start) - 1
+        while at >= 0:
+            for item in reversed(self.runs[at].of_port.get(key, ())):
+                if item.place < place and item.rule.keys[0] not in ("", flight.dst):
+                    found.append(item)
+                    if len(found) == NEAR:
+                        return found[::-1]
+            at -= 1
+        return found[::-1]
 
 
 def traverse(chain: Chain, flight: Flight, walk: Walk) -> int:
     """Send the packet through the chain: ACCEPT, DROP (`walk.end` has been told why), or CONTINUE at its end."""
     recording = walk.steps is not None
     live = walk.live
-    passed = _Passed(chain) if recording and len(chain.items) >= INDEX_FROM else None
+    passed = _Passed(chain) if recording and chain.size >= INDEX_FROM else None
     for item in chain.candidates(flight):
         rule = item.rule
         if recording:
             if passed is not None:
-                passed.upto(item.position)
+                passed.upto(item.place)
             why = ""
             walk.drawn = 1.0
             for test, words in rule.tests:
@@ -134,7 +202,7 @@ def traverse(chain: Chain, flight: Flight, walk: Walk) -> int:
                 walk.note(Kind.RULE, why, chain.table, chain.name, _Placed(chain, rule), False, None, None, walk.drawn)
                 continue
             if passed is not None:
-                passed.tell(flight, walk, item.position)
+                passed.tell(flight, walk, item.place)
             before = flight.packet()
             walk.note(
                 Kind.RULE,
@@ -159,6 +227,7 @@ def traverse(chain: Chain, flight: Flight, walk: Walk) -> int:
         if live:
             item.packets += 1
             item.bytes += flight.length
+            item.run.counted = True
         if item.chain is not None:
             verdict = traverse(item.chain, flight, walk)
             if verdict != CONTINUE:
@@ -175,7 +244,7 @@ def traverse(chain: Chain, flight: Flight, walk: Walk) -> int:
             if verdict != CONTINUE:
                 return verdict
     if passed is not None:
-        passed.tell(flight, walk, len(chain.items))
+        passed.tell(flight, walk, chain.size)
     return CONTINUE
 
 
@@ -213,7 +282,6 @@ class _Passed:
         self._chain = chain
         self._count = 0
         self._next = 0
-        chain.index()
 
     def upto(self, position: int) -> None:
         self._count += position - self._next
@@ -222,11 +290,11 @@ class _Passed:
     def tell(self, flight: Flight, walk: Walk, position: int) -> None:
         """Note them, once, before the rule that applied (or at the end)."""
         chain = self._chain
-        if position == len(chain.items):
+        if position == chain.size:
             self._count += position - self._next
         if not self._count:
             return
-        nearby = self._nearby(flight, position)
+        nearby = chain.nearby(flight, position)
         for item in nearby:
             why = f"the destination is {flight.dst}, not {item.rule.keys[0]}"
             walk.note(Kind.RULE, why, chain.table, chain.name, _Placed(chain, item.rule), False)
@@ -235,16 +303,3 @@ class _Passed:
             rules = "1 more rule is" if rest == 1 else f"{rest:,} more rules are"
             walk.note(Kind.RULE, f"{rules} for other addresses or ports", chain.table, chain.name, "", False)
         self._count = 0
-
-    def _nearby(self, flight: Flight, position: int) -> list[Item]:
-        """The last few rules before that place for the same port of other addresses."""
-        chain = self._chain
-        positions = chain.index().of_port.get((flight.protocol, flight.dport), [])
-        found: list[Item] = []
-        at = bisect.bisect_left(positions, position) - 1
-        while at >= 0 and len(found) < NEAR:
-            item = chain.items[positions[at]]
-            if item.rule.keys[0] not in ("", flight.dst):
-                found.append(item)
-            at -= 1
-        return found[::-1]

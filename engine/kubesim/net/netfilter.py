@@ -11,16 +11,19 @@ from typing import TYPE_CHECKING
 
 from kubesim.errors import LearnerError
 from kubesim.net import ipvs_hooks, nat, nft, rules
-from kubesim.net.chain import Chain, Item, traverse
+from kubesim.net.chain import Chain, traverse
 from kubesim.net.extension import DROP, InvalidRule, UsageError
+from kubesim.net.runs import Item
 from kubesim.net.trace import Kind, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
+    from kubesim.net import bulk
     from kubesim.net.host import Host
     from kubesim.net.packet import Flight
     from kubesim.net.rules import Rule
+    from kubesim.net.runs import Run
     from kubesim.net.walk import Walk
 
     Hook = Callable[[Flight, Walk], bool]
@@ -56,12 +59,15 @@ class Table:
 
     def __init__(self, netfilter: Netfilter, name: str) -> None:
         self.name = name
-        self.chains: dict[str, Chain] = {chain: Chain(name, chain, "ACCEPT") for chain in TABLES[name]}
+        self.chains: dict[str, Chain] = {chain: Chain(self, chain, "ACCEPT") for chain in TABLES[name]}
         self.tracked = 0
+        # What `bulk` has loaded last, by its text.
+        self.loaded: dict[str, bulk.Piece] = {}
+        self.ipv6 = netfilter.ipv6
         self._netfilter = netfilter
-        self._undo: list[Callable[[], None]] = []
+        self._undo: list[Callable[[], object]] = []
         # There is a loop somewhere that no packet can come to.
-        self._looped = False
+        self.looped = False
 
     # -- taking back --------------------------------------------------------------------------------------------
 
@@ -76,6 +82,11 @@ class Table:
 
     # -- asking -------------------------------------------------------------------------------------------------
 
+    @property
+    def own(self) -> tuple[str, ...]:
+        """The names of the kernel's own chains."""
+        return TABLES[self.name]
+
     def chain(self, name: str) -> Chain:
         """Raises `CommandError`."""
         found = self.chains.get(name)
@@ -85,10 +96,7 @@ class Table:
 
     def listed(self) -> list[Chain]:
         """Its chains as they are printed: the kernel's own, then the others by name."""
-        own = TABLES[self.name]
-        return [self.chains[name] for name in own] + [
-            self.chains[name] for name in sorted(self.chains) if name not in own
-        ]
+        return self._own() + [self.chains[name] for name in sorted(self.chains) if name not in self.own]
 
     # -- chains -------------------------------------------------------------------------------------------------
 
@@ -102,9 +110,14 @@ class Table:
             raise UsageError("chain name not allowed to start with `" + name[0] + "'\n")
         if name in rules.TARGETS or name in rules.VERDICTS:
             raise UsageError("chain name may not clash with target name\n")
-        made = self.chains[name] = Chain(self.name, name)
+        made = self.chains[name] = Chain(self, name)
         self._undo.append(lambda: self._drop_chain(name))
         return made
+
+    def new_chains(self, names: Sequence[str]) -> None:
+        """Chains that are missing, and whose names are good (`bulk` has seen to both)."""
+        self.chains.update({name: Chain(self, name) for name in names})
+        self._undo.append(lambda: [self.chains.pop(name) for name in names])
 
     def _drop_chain(self, name: str) -> None:
         del self.chains[name]
@@ -114,7 +127,7 @@ class Table:
         chain = self.chain(name)
         if chain.policy is not None or chain.references:
             raise CommandError("Device or resource busy." if chain.references else NO_SUCH_CHAIN)
-        if chain.items:
+        if chain.runs:
             raise CommandError("Directory not empty.")
         del self.chains[name]
         self._undo.append(lambda: self.chains.update({name: chain}))
@@ -122,7 +135,7 @@ class Table:
     def delete_chains(self) -> None:
         """-X: all empty chains that nobody jumps to."""
         for chain in self.listed():
-            if chain.policy is None and not chain.references and not chain.items:
+            if chain.policy is None and not chain.references and not chain.runs:
                 self.delete_chain(chain.name)
 
     def rename_chain(self, old: str, new: str) -> None:
@@ -132,13 +145,14 @@ class Table:
             raise CommandError(NO_SUCH_CHAIN)
         if new in self.chains:
             raise CommandError("File exists.")
+        # All are read while the name is good; what was loaded under it is not what stands there any more.
+        jumping = [item for other in self.chains.values() for item in other.items if item.chain is chain]
+        self.loaded.clear()
         del self.chains[old]
         chain.name = new
         self.chains[new] = chain
-        for other in self.chains.values():
-            for item in other.items:
-                if item.chain is chain:
-                    item.rule = rules.retargeted(item.rule, new)
+        for item in jumping:
+            item.rule = rules.retargeted(item.rule, new)
         self._changed(chain)
 
     def set_policy(self, name: str, policy: str) -> None:
@@ -164,12 +178,12 @@ class Table:
 
     def append(self, name: str, rule: Rule) -> Item:
         """-A."""
-        return self.insert(name, len(self.chain(name).items) + 1, rule)
+        return self.insert(name, self.chain(name).size + 1, rule)
 
     def insert(self, name: str, number: int, rule: Rule) -> Item:
         """-I CHAIN NUMBER.  Raises `CommandError`, `UsageError` when the target is no chain, `InvalidRule`."""
         chain = self.chain(name)
-        if not 1 <= number <= len(chain.items) + 1:
+        if not 1 <= number <= chain.size + 1:
             raise CommandError("Index of insertion too big.")
         item = self._item(chain, rule)
         self._put(chain, number - 1, item)
@@ -179,7 +193,7 @@ class Table:
     def replace(self, name: str, number: int, rule: Rule) -> None:
         """-R."""
         chain = self.chain(name)
-        if not 1 <= number <= len(chain.items):
+        if not 1 <= number <= chain.size:
             raise CommandError("Index of replacement too big.")
         item = self._item(chain, rule)
         self.delete(name, number)
@@ -190,7 +204,7 @@ class Table:
         """-D, by number or by what the rule says."""
         chain = self.chain(name)
         if isinstance(what, int):
-            if not 1 <= what <= len(chain.items):
+            if not 1 <= what <= chain.size:
                 raise CommandError("Index of deletion too big.")
             position = what - 1
         else:
@@ -210,28 +224,48 @@ class Table:
     def flush(self, name: str = "") -> None:
         """-F: the chain's rules, or all."""
         for chain in [self.chain(name)] if name else list(self.chains.values()):
-            if not chain.items:
-                continue
-            items = chain.items
-            chain.items = []
-            for item in items:
-                self._count(item, -1)
-            self._changed(chain)
-            self._undo.append(lambda chain=chain, items=items: self._refill(chain, items))  # type: ignore[misc]
+            if chain.runs:
+                self.refill({chain: []})
 
-    def _refill(self, chain: Chain, items: list[Item]) -> None:
-        chain.items = items
-        for item in items:
-            self._count(item, 1)
-        self._changed(chain)
+    def refill(self, wanted: Mapping[Chain, list[Run]]) -> None:
+        """Give chains these runs in place of what they have; those that are there already stay, with their counters."""
+        before = self._swap(wanted)
+        self._undo.append(lambda: self._swap(before))
+
+    def _swap(self, wanted: Mapping[Chain, list[Run]]) -> dict[Chain, list[Run]]:
+        before = {}
+        for chain, runs in wanted.items():
+            old = before[chain] = chain.replace(runs)
+            known = {id(run) for run in old}
+            for run in old:
+                if not run.attached:
+                    self._count_run(run, -1)
+            for run in runs:
+                if id(run) not in known:
+                    self._count_run(run, 1)
+        self._netfilter.changed()
+        return before
+
+    def _count_run(self, run: Run, step: int) -> None:
+        for chain in run.jumps(self.chains):
+            chain.references += step
+        for rule in run.counting_rules():
+            self._count_rule(rule, step)
 
     def zero(self, name: str = "") -> None:
         """-Z: the counters."""
         for chain in [self.chain(name)] if name else list(self.chains.values()):
-            for item in chain.items:
-                item.packets = item.bytes = 0
+            for run in chain.runs:
+                run.zero()
 
     def _item(self, chain: Chain, rule: Rule) -> Item:
+        jump = self.jump(chain, rule)
+        if jump is not None:
+            self._check_loop(chain, jump)
+        return Item(rule, jump)
+
+    def jump(self, chain: Chain, rule: Rule) -> Chain | None:
+        """The chain that the rule jumps to.  Raises `UsageError`, `InvalidRule` where such a rule cannot stand in the chain."""
         for name in rule.sets:
             if name not in self._netfilter.host.ipsets:
                 raise UsageError(f"Set {name} doesn't exist.\n")
@@ -240,26 +274,25 @@ class Table:
             if rule.target is not None and rule.target.tables and self.name not in rule.target.tables:
                 raise InvalidRule("Invalid argument")
             self._check_hook(chain, rule)
-            return Item(rule)
+            return None
         jump = self.chains.get(target)
         if jump is None:
             raise UsageError(f"Chain '{target}' does not exist")
         if jump.policy is not None:
             raise InvalidRule("Invalid argument")
-        self._check_loop(chain, jump)
-        return Item(rule, jump)
+        return jump
 
     def _check_loop(self, chain: Chain, jump: Chain) -> None:
         # The kernel forbids a loop only where a packet can come to it.
         if chain.policy is None and _reaches(jump, chain):
             if any(_reaches(each, chain) for each in self._own()):
                 raise InvalidRule("Too many links")
-            self._looped = True
-        elif self._looped and _loops(jump, ()) and any(_reaches(each, chain) for each in self._own()):
+            self.looped = True
+        elif self.looped and _loops(jump, ()) and any(_reaches(each, chain) for each in self._own()):
             raise InvalidRule("Too many links")
 
     def _own(self) -> list[Chain]:
-        return [self.chains[name] for name in TABLES[self.name]]
+        return [self.chains[name] for name in self.own]
 
     def _check_hook(self, chain: Chain, rule: Rule) -> None:
         check_interfaces(chain.name, rule)
@@ -267,20 +300,23 @@ class Table:
             raise InvalidRule("Invalid argument")
 
     def _put(self, chain: Chain, position: int, item: Item) -> None:
-        chain.items.insert(position, item)
+        chain.put(position, item)
         self._count(item, 1)
-        self._changed(chain)
+        self._netfilter.changed()
 
     def _take(self, chain: Chain, position: int) -> None:
-        self._count(chain.items.pop(position), -1)
-        self._changed(chain)
+        self._count(chain.take(position), -1)
+        self._netfilter.changed()
 
     def _count(self, item: Item, step: int) -> None:
         if item.chain is not None:
             item.chain.references += step
-        if item.rule.uses_conntrack:
+        self._count_rule(item.rule, step)
+
+    def _count_rule(self, rule: Rule, step: int) -> None:
+        if rule.uses_conntrack:
             self.tracked += step
-        for name in item.rule.sets:
+        for name in rule.sets:
             self._netfilter.host.ipsets.get(name).references += step
 
     def _changed(self, chain: Chain) -> None:
@@ -302,9 +338,8 @@ def _reaches(start: Chain, goal: Chain) -> bool:
     seen = {start}
     todo = [start]
     while todo:
-        for item in todo.pop().items:
-            following = item.chain
-            if following is not None and following not in seen:
+        for following in todo.pop().jumps():
+            if following not in seen:
                 if following is goal:
                     return True
                 seen.add(following)
@@ -315,7 +350,7 @@ def _reaches(start: Chain, goal: Chain) -> bool:
 def _loops(chain: Chain, above: tuple[Chain, ...]) -> bool:
     if chain in above:
         return True
-    return any(item.chain is not None and _loops(item.chain, (*above, chain)) for item in chain.items)
+    return any(_loops(each, (*above, chain)) for each in chain.jumps())
 
 
 # Targets that make no sense at some hooks (each extension's `hooks` in the kernel).
@@ -364,8 +399,8 @@ class Netfilter:
         at.append(chain, rules.parse_line(rule, ipv6=self.ipv6) if isinstance(rule, str) else rule)
         at.done()
 
-    def restore(self, text: str, *, noflush: bool = True, counters: bool = False) -> None:
-        """As `iptables-restore` does with the text; see `restore.restore`."""
+    def restore(self, text: str | Sequence[str], *, noflush: bool = True, counters: bool = False) -> None:
+        """As `iptables-restore` does with the text, whole or in pieces; see `restore.restore`."""
         from kubesim.net import restore  # it stands on this module
 
         restore.restore(self, text, noflush=noflush, counters=counters)
@@ -405,7 +440,7 @@ class Netfilter:
         for table, priority in PRIORITIES.items():
             at = self._tables.get(table)
             chain = at.chains.get(name) if at is not None else None
-            if chain is not None and (chain.items or chain.policy == "DROP"):
+            if chain is not None and (chain.runs or chain.policy == "DROP"):
                 found.append((priority, _filtering(chain)))
         if self.tracks:
             if name in ("PREROUTING", "OUTPUT"):

@@ -6,13 +6,17 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from kubesim.errors import LearnerError
-from kubesim.net import netfilter, rules
+from kubesim.net import bulk, netfilter, rules
 from kubesim.net.extension import InvalidRule, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from kubesim.net.netfilter import Netfilter, Table
     from kubesim.net.rules import Rule
 
+_COMMIT = "COMMIT\n"
+_TABLE_END = re.compile(rf"(?<=\n{_COMMIT})")
 _COUNTERS = re.compile(r"\[(\d+):(\d+)\]")
 
 
@@ -25,8 +29,11 @@ class RestoreError(LearnerError):
         self.line = line
 
 
-def restore(onto: Netfilter, text: str, *, noflush: bool, counters: bool) -> None:
+def restore(onto: Netfilter, text: str | Sequence[str], *, noflush: bool, counters: bool) -> None:
     """Load a text as iptables-save prints it, or as kube-proxy writes it.
+
+    It may come in pieces of whole lines; then the one that ends a table ends with its COMMIT.  What is loaded again in the
+    same piece costs next to nothing (`bulk`).
 
     Without `noflush` each named table is emptied first.  With it, a declared chain is emptied if it exists and made if it
     does not, and all other chains stay.  Raises `RestoreError`: the table in hand stays as it was, those committed before
@@ -55,9 +62,29 @@ class _Restore:
         # What is to be done at COMMIT.
         self._batch: list[_Order] = []
 
-    def run(self, text: str) -> None:
-        number = 0
-        for number, line in enumerate(text.splitlines(), 1):
+    def run(self, text: str | Sequence[str]) -> None:
+        # A table ends with the piece that ends with COMMIT.
+        pieces = _TABLE_END.split(text) if isinstance(text, str) else text
+        start = 0
+        for end, piece in enumerate(pieces, 1):
+            if piece.endswith(_COMMIT) or end == len(pieces):
+                if not (self._noflush and self._quickly(pieces[start:end])):
+                    before = sum(each.count("\n") for each in pieces[:start])
+                    self._line_by_line(before, "".join(pieces[start:end]))
+                start = end
+
+    def _quickly(self, pieces: Sequence[str]) -> bool:
+        """Load a table in one go, if all is plain."""
+        head, newline, first = pieces[0].partition("\n")
+        if head[:1] != "*" or head[1:] not in netfilter.TABLES or not newline or not pieces[-1].endswith(_COMMIT):
+            return False
+        body = [first, *pieces[1:]]
+        body[-1] = body[-1].removesuffix(_COMMIT)
+        return bulk.load(self._onto.table(head[1:]), body)
+
+    def _line_by_line(self, before: int, text: str) -> None:
+        number = before
+        for number, line in enumerate(text.splitlines(), before + 1):
             try:
                 self._line(number, line)
             except UsageError as error:

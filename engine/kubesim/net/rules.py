@@ -36,7 +36,7 @@ _REAL_MATCHES = frozenset({
         "mh", "osf", "owner", "policy", "quota", "rateest", "realm", "rpfilter", "rt", "socket", "srh", "string", "tcpmss",
         "time", "tos", "ttl", "u32", "udplite",
 })  # fmt: skip
-_REAL_TARGETS = frozenset({
+UNKNOWN_TARGETS = frozenset({
         "AUDIT", "CHECKSUM", "CLASSIFY", "CLUSTERIP", "CONNSECMARK", "DNPT", "DSCP", "ECN", "HL", "HMARK", "IDLETIMER", "LED",
         "NETMAP", "NFLOG", "QUEUE", "RATEEST", "SECMARK", "SET", "SNPT", "SYNPROXY", "TCPMSS", "TCPOPTSTRIP", "TEE",
         "TOS", "TPROXY", "TRACE", "TTL", "ULOG",
@@ -367,7 +367,7 @@ class _Parser:
         made = TARGETS.get(name) if not goto else None
         if made is not None:
             self._rule.target = made(self._ipv6)
-        elif name in _REAL_TARGETS:
+        elif name in UNKNOWN_TARGETS:
             raise errors.NotSimulated(f"iptables target {name!r} (-j {name})")
 
     def _option(self, word: str, inverted: bool) -> None:

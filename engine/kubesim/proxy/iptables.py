@@ -23,13 +23,13 @@ Upstream: pkg/proxy/iptables/proxier.go, syncProxyRules.
 from __future__ import annotations
 
 import base64
-import bisect
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
 from kubesim.proxy import addresses, settings, topology
+from kubesim.proxy.blocks import Blocks
 from kubesim.proxy.model import Endpoint, PortName, ServiceName, ServicePort
 from kubesim.proxy.settings import Settings
 from kubesim.proxy.state import State
@@ -95,6 +95,10 @@ def probability(n: int) -> str:
     return f"{1 / n:.10f}"
 
 
+def _lines(lines: Iterable[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)
+
+
 @dataclass(slots=True)
 class Fragment:
     """What one port of a Service adds: lines of the shared chains in `filter` and `nat`; its own chains, all in nat, and
@@ -119,12 +123,19 @@ class Renderer:
         self.options = options
         self.large = False
         self._fragments: dict[PortName, Fragment] = {}
-        self._order: list[tuple[str, PortName]] = []
+        # What they add to the shared chains, in the order of their names.
+        self._filter, self._nat = Blocks(), Blocks()
         self._ports: dict[ServiceName, list[PortName]] = {}
         self._active: set[str] = set()
 
     def sync(self, state: State, changed: Iterable[ServiceName] | None = None, existing: Iterable[str] = ()) -> str:
-        """The text that makes the kernel's rules those of `state`.
+        """The text that makes the kernel's rules those of `state`; see `pieces`."""
+        return "".join(self.pieces(state, changed, existing))
+
+    def pieces(
+        self, state: State, changed: Iterable[ServiceName] | None = None, existing: Iterable[str] = ()
+    ) -> list[str]:
+        """That text in pieces of whole lines; what is written again as it was is the same string as before.
 
         `changed` are the Services to write again; None writes all (a full sync).  `existing` are the chains now in
         nat: those of Services that are no more are removed.
@@ -132,7 +143,7 @@ class Renderer:
         self.large = state.endpoint_count() > LARGE_CLUSTER_ENDPOINTS
         if changed is None:
             self._fragments.clear()
-            self._order.clear()
+            self._filter, self._nat = Blocks(), Blocks()
             self._ports.clear()
             self._active.clear()
             changed = sorted({name.service for name in state.services})
@@ -140,49 +151,51 @@ class Renderer:
         for name in sorted(changed):
             written += self._rewrite(name, state)
         stale = sorted(
-            chain for chain in set(existing) - self._active if chain.startswith(self.service_chains)
+            chain for chain in existing if chain not in self._active and chain.startswith(self.service_chains)
         )
         return self._text(written, stale)
 
     def _rewrite(self, name: ServiceName, state: State) -> list[Fragment]:
-        for port in self._ports.pop(name, ()):
+        gone = dict.fromkeys(self._ports.pop(name, ()))
+        for port in gone:
             self._active.difference_update(self._fragments.pop(port).chains)
-            del self._order[bisect.bisect_left(self._order, (str(port), port))]
         written = []
         ports = sorted(state.ports_of(name), key=lambda each: each.name)
         for service in ports:
             fragment = self.fragment(service, state.endpoints.get(service.name, ()))
             self._fragments[service.name] = fragment
             self._active.update(fragment.chains)
-            bisect.insort(self._order, (str(service.name), service.name))
+            gone.pop(service.name, None)
+            self._put(service.name, fragment.filter, fragment.nat)
             written.append(fragment)
+        for port in gone:
+            self._put(port, (), ())
         if ports:
             self._ports[name] = [service.name for service in ports]
         return written
 
-    def _text(self, written: Sequence[Fragment], stale: Sequence[str]) -> str:
-        fragments = [self._fragments[name] for _, name in self._order]
-        lines = ["*filter"]
-        lines += [f":{chain} - [0:0]" for chain in self.filter_chains()]
-        lines += self.filter_head()
-        for fragment in fragments:
-            lines += fragment.filter
-        lines += self.filter_tail()
-        lines += ["COMMIT", "*nat"]
-        lines += [f":{chain} - [0:0]" for chain in NAT_CHAINS]
-        lines += [f":{chain} - [0:0]" for fragment in written for chain in fragment.chains]
-        lines += [f":{chain} - [0:0]" for chain in stale]
-        lines += self.nat_head()
-        for fragment in fragments:
-            lines += fragment.nat
+    def _put(self, name: PortName, filter_lines: Sequence[str], nat_lines: Sequence[str]) -> None:
+        key = (str(name), name)
+        self._filter.put(key, _lines(filter_lines))
+        self._nat.put(key, _lines(nat_lines))
+
+    def _text(self, written: Sequence[Fragment], stale: Sequence[str]) -> list[str]:
+        filter_head = [f":{chain} - [0:0]" for chain in self.filter_chains()] + self.filter_head()
+        nat_chains = [*NAT_CHAINS, *(chain for fragment in written for chain in fragment.chains), *stale]
+        rules: list[str] = []
         for fragment in written:
-            lines += fragment.rules
+            rules += fragment.rules
             fragment.rule_count = len(fragment.rules)
             fragment.rules = []
-        lines += [f"-X {chain}" for chain in stale]
-        lines += self.nat_tail()
-        lines.append("COMMIT\n")
-        return "\n".join(lines)
+        return [
+            _lines(["*filter", *filter_head]),
+            *self._filter.pieces(),
+            _lines([*self.filter_tail(), "COMMIT"]),
+            _lines(["*nat", *(f":{chain} - [0:0]" for chain in nat_chains), *self.nat_head()]),
+            *self._nat.pieces(),
+            _lines(rules),
+            _lines([*(f"-X {chain}" for chain in stale), *self.nat_tail(), "COMMIT"]),
+        ]
 
     def rule_counts(self) -> dict[str, int]:
         """How many rules kube-proxy has in each table (metric sync_proxy_rules_iptables_total)."""
@@ -384,7 +397,9 @@ class Renderer:
         if any(addresses.contains(cidr, self.options.node_ip) for cidr in service.source_ranges):
             # The node's own request to the address loops back with that address as its source.
             lines += [f"{head} -s {address} -j {external_chain}" for address in service.load_balancer_ips]
-        lines.append(f'-A {chain} -m comment --comment "other traffic to {name} will be dropped by KUBE-PROXY-FIREWALL"')
+        lines.append(
+            f'-A {chain} -m comment --comment "other traffic to {name} will be dropped by KUBE-PROXY-FIREWALL"'
+        )
         return lines
 
     def _balance(
@@ -393,7 +408,8 @@ class Renderer:
         """Affinity first, then one of n, one of n-1, ... and the last without a condition."""
         lines = []
         heads = [
-            f"-A {chain}" if self.large else f'-A {chain} -m comment --comment "{name} -> {endpoint}"' for endpoint in endpoints
+            f"-A {chain}" if self.large else f'-A {chain} -m comment --comment "{name} -> {endpoint}"'
+            for endpoint in endpoints
         ]
         if service.affinity_seconds:
             recent = f"--rcheck --seconds {service.affinity_seconds} --reap"

@@ -28,8 +28,8 @@ class Iptables:
     def __init__(self, netfilter: Netfilter) -> None:
         self._netfilter = netfilter
 
-    def restore(self, text: str) -> None:
-        """`iptables-restore --noflush --counters`.  LearnerError when the kernel does not take it."""
+    def restore(self, text: str | Sequence[str]) -> None:
+        """`iptables-restore --noflush --counters`, of a text or its pieces.  LearnerError when the kernel does not take it."""
         self._netfilter.restore(text, counters=True)
 
     def chains(self, table: str) -> list[str]:
@@ -56,7 +56,7 @@ class Iptables:
         try:
             table.find(chain, rule)
         except CommandError:
-            table.insert(chain, 1 if first else len(table.chain(chain).items) + 1, rule)
+            table.insert(chain, 1 if first else table.chain(chain).size + 1, rule)
             table.done()
 
     def ensure_counters(self, names: Iterable[str]) -> None:

@@ -94,9 +94,11 @@ class Renderer(iptables.Renderer):
         self.form = form
         self.jumps = form.jumps
 
-    def sync(self, state: State, changed: Iterable[ServiceName] | None = None, existing: Iterable[str] = ()) -> str:
+    def pieces(
+        self, state: State, changed: Iterable[ServiceName] | None = None, existing: Iterable[str] = ()
+    ) -> list[str]:
         """Always the whole: partial syncs came with 1.26."""
-        return super().sync(state, None, existing)
+        return super().pieces(state, None, existing)
 
     def filter_chains(self) -> Sequence[str]:
         return self.form.filter_chains
@@ -252,9 +254,7 @@ class _Writer:
         self.out.chains.append(self.firewall_chain)
         head = f'-A {self.firewall_chain} -m comment --comment "{self.name} loadbalancer IP"'
         for address in service.load_balancer_ips:
-            self.out.nat.append(
-                f"-A KUBE-SERVICES {self._to(address, 'loadbalancer IP')} -j {self.firewall_chain}"
-            )
+            self.out.nat.append(f"-A KUBE-SERVICES {self._to(address, 'loadbalancer IP')} -j {self.firewall_chain}")
             if not service.external_local:
                 self.out.rules.append(f"{head} -j KUBE-MARK-MASQ")
             if service.source_ranges:

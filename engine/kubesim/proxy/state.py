@@ -38,6 +38,7 @@ class State:
         self._slices: dict[ServiceName, dict[str, Object]] = {}
         self._changed_services: dict[ServiceName, dict[PortName, ServicePort]] = {}
         self._changed_slices: set[ServiceName] = set()
+        self._endpoint_count = 0
 
     def service_changed(self, service: Object, deleted: bool = False) -> bool:
         """Take note of a Service; True when there is now something to sync."""
@@ -86,7 +87,8 @@ class State:
 
     def checkout(self) -> Changes:
         """Apply what has come in since the last time, and say which Services that touched."""
-        touched: set[ServiceName] = set()
+        touched = {*self._changed_services, *self._changed_slices}
+        self._endpoint_count -= sum(map(self._endpoints_of, touched))
         udp = False
         for name, ports in self._changed_services.items():
             before = self._ports.pop(name, {})
@@ -95,7 +97,6 @@ class State:
             if ports:
                 self._ports[name] = ports
                 self.services.update(ports)
-            touched.add(name)
             udp = udp or _has_udp(before) or _has_udp(ports)
         self._changed_services.clear()
         for name in sorted(self._changed_slices):
@@ -109,9 +110,9 @@ class State:
             if now:
                 self._endpoint_ports[name] = now
                 self.endpoints.update(now)
-            touched.add(name)
             udp = udp or _has_udp(gone) or _has_udp(now)
         self._changed_slices.clear()
+        self._endpoint_count += sum(map(self._endpoints_of, touched))
         return Changes(services=frozenset(touched), udp=udp)
 
     def ports_of(self, name: ServiceName) -> Iterable[ServicePort]:
@@ -120,7 +121,10 @@ class State:
 
     def endpoint_count(self) -> int:
         """How many endpoints stand behind the ports of all Services."""
-        return sum(len(self.endpoints.get(name, ())) for name in self.services)
+        return self._endpoint_count
+
+    def _endpoints_of(self, name: ServiceName) -> int:
+        return sum(len(self.endpoints.get(port, ())) for port in self._ports.get(name, ()))
 
     def health_check_node_ports(self) -> dict[ServiceName, int]:
         """The Services that want an answer to load balancers' health checks, with the port to answer on."""
