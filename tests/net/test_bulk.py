@@ -201,3 +201,11 @@ def test_a_line_that_is_wrong_is_found_while_loading(line):
     of.netfilter.table("nat")
     assert [each for each in state(of)[0].splitlines() if "KUBE" in each] == []
     assert before[0] == ""
+
+
+def test_a_loop_is_found_where_a_packet_can_come_to_it():
+    loop = ["*nat\n:KUBE-A - [0:0]\n:KUBE-B - [0:0]\n", "-A KUBE-A -j KUBE-B\n", "-A KUBE-B -j KUBE-A\n", "COMMIT\n"]
+    of = host()
+    assert loaded(of, [*loop[:3], "-A OUTPUT -j KUBE-A\n", loop[3]]).endswith("(Too many links): rule in chain OUTPUT")
+    assert loaded(of, loop) == ""
+    assert loaded(of, ["*nat\n", "-A OUTPUT -j KUBE-B\n", "COMMIT\n"]).endswith("(Too many links): rule in chain OUTPUT")
