@@ -51,15 +51,8 @@ def start(folder: str, jupyter: tuple[str, ...]) -> None:
     """
     from kubelab import course
 
-    notebooks = sorted(folders.course().glob("*/*.ipynb"))
-    if not notebooks:
-        raise LearnerError("the course has no notebooks yet", "Build them: kubelab build")
     here = Path(folder).resolve()
-    copies = [here / path.name for path in notebooks]
-    for path, copy in zip(notebooks, copies, strict=True):
-        if not copy.exists():
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            copy.write_text(course.release(path.read_text(encoding="utf-8")), encoding="utf-8")
+    copies = course.hand_out(here)
     command = [
         *(sys.executable, "-m", "jupyter", "lab", f"--ServerApp.root_dir={here}"),
         f"--LabApp.default_url=/lab/tree/{copies[0].name}",
@@ -67,13 +60,30 @@ def start(folder: str, jupyter: tuple[str, ...]) -> None:
         "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
         "--LabApp.extension_manager=readonly",
     ]
-    paths = [str(folders.HERE / "jupyter"), *filter(None, [os.environ.get("JUPYTER_CONFIG_PATH")])]
+    paths = [str(folders.settings()), *filter(None, [os.environ.get("JUPYTER_CONFIG_PATH")])]
     os.environ["JUPYTER_CONFIG_PATH"] = os.pathsep.join(paths)
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         command.append("--allow-root")
     click.echo(f"Your notebooks are in {here}")
     sys.stdout.flush()
     os.execv(sys.executable, [*command, *jupyter])
+
+
+@main.command(name="copy")
+@click.argument("folder", default="my-labs")
+def copy_labs(folder: str) -> None:
+    """Copy the notebooks to FOLDER, without the solutions; one that is there already is left alone."""
+    from kubelab import course
+
+    here = Path(folder).resolve()
+    course.hand_out(here)
+    click.echo(f"Your notebooks are in {here}")
+
+
+@main.command()
+def config_path() -> None:
+    """Where JupyterLab's settings for the course are (for JUPYTER_CONFIG_PATH)."""
+    click.echo(folders.settings())
 
 
 @main.command()

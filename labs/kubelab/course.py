@@ -14,6 +14,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+from kubelab import folders
 from kubelab import spec as specs
 from kubesim.errors import LearnerError
 
@@ -57,6 +58,20 @@ def release(source: str) -> str:
     ):
         notebook, _ = preprocessor.preprocess(notebook, {})
     return nbformat.writes(notebook) + "\n"
+
+
+def hand_out(folder: Path) -> list[Path]:
+    """Copy every notebook of the course to a folder, as a learner gets it; a copy that is there already is hers, and is left
+    alone.  The copies, in the order of the labs.  LearnerError when there are none."""
+    notebooks = sorted(folders.course().glob("*/*.ipynb"))
+    if not notebooks:
+        raise LearnerError("the course has no notebooks yet", "Build them: kubelab build")
+    folder.mkdir(parents=True, exist_ok=True)
+    copies = [folder / path.name for path in notebooks]
+    for path, copy in zip(notebooks, copies, strict=True):
+        if not copy.exists():
+            copy.write_text(release(path.read_text(encoding="utf-8")), encoding="utf-8")
+    return copies
 
 
 # A comment in Python and in a shell alike.

@@ -33,6 +33,11 @@ def find(name: str) -> Path:
     raise LearnerError(f"no lab {name!r}", f"Labs: {', '.join(known) or 'none'}.")
 
 
+def settings() -> Path:
+    """JupyterLab's settings for the course: nothing is asked of the network."""
+    return HERE / "jupyter"
+
+
 def course() -> Path:
     """The folder that holds the built notebooks: `<lab>/<lab>.ipynb`."""
     checkout = HERE.parent.parent / "course" / "source"

@@ -34,7 +34,7 @@ def test_start_gives_a_learner_copies_without_solutions(started, tmp_path):
     assert "SOLUTION" not in text
     assert course.CODE_STUB in text
     assert line[-3:] == ["--no-browser", "--port", "8899"]
-    assert "--LabApp.default_url=/lab/tree/02-clusterip.ipynb" in line
+    assert "--LabApp.default_url=/lab/tree/00-start-here.ipynb" in line
 
 
 def test_start_leaves_a_learners_own_notebook_alone(started, tmp_path):
