@@ -6,7 +6,6 @@ failure.  The modes are `IptablesFamily` and `NftablesFamily` here, `ipvs_family
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 FULL_SYNC_PERIOD = 3600.0
 
 
-class Family(ABC):
+class Family:
     """One per IP family; `KubeProxy` tells it of changes through `state` and says when to sync."""
 
     def __init__(self, world: World, state: State, options: Settings, full_period: float = FULL_SYNC_PERIOD) -> None:
@@ -54,9 +53,9 @@ class Family(ABC):
             self.partial_syncs += 1
         return changes
 
-    @abstractmethod
     def write(self, changed: frozenset[ServiceName] | None) -> None:
         """Write the rules of these Services, or of all (None)."""
+        raise NotImplementedError
 
     def set_canaries(self) -> None:
         """Chains to be missed when somebody flushes the tables; a mode may have none."""
@@ -75,7 +74,9 @@ class Family(ABC):
 class IptablesFamily(Family):
     """By iptables, in the form of release 1.`minor`."""
 
-    def __init__(self, world: World, state: State, options: Settings, tables: Iptables, minor: int, sync_period: float) -> None:
+    def __init__(
+        self, world: World, state: State, options: Settings, tables: Iptables, minor: int, sync_period: float
+    ) -> None:
         self._renderer = legacy.renderer(options, minor)
         # Until 1.26 each sync was a full one.
         partial = not isinstance(self._renderer, legacy.Renderer)
@@ -95,7 +96,7 @@ class IptablesFamily(Family):
         if not large or now - self._last_sweep > self._sync_period:
             existing = self._tables.chains("nat")
             self._last_sweep = now
-        self._tables.restore(self._renderer.sync(self.state, changed, existing))
+        self._tables.restore(self._renderer.pieces(self.state, changed, existing))
 
     def set_canaries(self) -> None:
         self._tables.set_canaries()
