@@ -125,6 +125,8 @@ def test_waiting(bench):
         "error: timed out waiting for the condition on deployments/web\n"
     )
     assert bench.ok("wait --for=jsonpath='{.spec.replicas}'=1 deploy/web") == "deployment.apps/web condition met\n"
+    # Without a value anything that is there will do, a list too.
+    assert bench.ok("wait --for=jsonpath='{.spec.template}' deploy/web") == "deployment.apps/web condition met\n"
 
 
 def test_rolling_back(bench):

@@ -114,9 +114,11 @@ def _jsonpath(text: str) -> Test:
             raise fail.Failed("error: given jsonpath expression matches more than one value")
         if not values:
             return False
+        if not equals:
+            return True
         if isinstance(values[0], dict | list):
             raise fail.Failed("error: jsonpath leads to a nested object or list which is not supported")
-        return not equals or gotext.v(values[0]).strip() == value.strip()
+        return gotext.v(values[0]).strip() == value.strip()
 
     return holds
 
