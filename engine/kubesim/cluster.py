@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from kubesim import controllers, http, layout, managed, presets, schema, tracing
+from kubesim import controllers, http, layout, managed, presets, tracing
 from kubesim.apiserver.server import ApiServer
 from kubesim.errors import LearnerError
 from kubesim.machine import Machine
@@ -92,7 +92,11 @@ class Cluster:
     def _apply(self, objects: list[dict[str, Any]]) -> None:
         admin = self.api.client(http.User())
         for obj in objects:
-            resource = schema.resource_for_kind(obj["apiVersion"], obj["kind"])
+            resource = self.api.served.kind(obj["apiVersion"], obj["kind"])
+            if resource is None:
+                # The definition before it is established in a moment.
+                self.world.drain()
+                resource = self.api.served.kind(obj["apiVersion"], obj["kind"])
             assert resource is not None, obj["kind"]
             admin.create(resource.name, obj)
 

@@ -96,7 +96,7 @@ def _problem(shape: fieldsets.Shape, value: Any, path: str) -> str:
     if known is None:
         return ""
     for name, item in value.items():
-        if name not in known.fields:
+        if name not in known.fields and not known.open:
             return f"{path}.{name}: field not declared in schema"
         part = fieldsets.shape_of(kind, name)
         found = _problem(part, item, f"{path}.{name}") if part is not None else ""
@@ -156,11 +156,12 @@ def _covers(path: fieldsets.Path, kept: fieldsets.Paths) -> bool:
 
 def merge(shape: fieldsets.Shape, live: Any, patch: Any) -> Any:
     """typed.Merge: the patch wins; lists of type map by their keys, sets by their values."""
-    if shape.atomic or patch is None or live is None:
+    if shape.atomic or patch is None or live is None or type(live) is not type(patch):
         return objects.copy(patch)
-    kind = shape.kind
-    if kind.startswith("[]"):
+    if isinstance(patch, list):
         return _merged_list(shape, live, patch)
+    if not isinstance(patch, dict):
+        return patch
     out = dict(live)
     for element, inner, item in fieldsets.children(shape, patch):
         name = element[2:]

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from kubesim import http, schema
 from kubesim.apiserver import decoding, fielderrors, messages, negotiation
 from kubesim.apiserver.call import Call
+from kubesim.apiserver.customresources.resource import CustomResource
+from kubesim.errors import ApiError
 from kubesim.schema import Resource
 
 if TYPE_CHECKING:
@@ -106,6 +108,13 @@ def check_kind(resource: Resource, version: str, value: Object) -> None:
         )
     if kind == resource.kind and api_version == resource.group_version(version):
         return
+    if isinstance(resource, CustomResource):
+        if api_version != resource.group_version(version):
+            raise messages.bad_request(
+                f"the API version in the data ({api_version}) does not match the expected API version "
+                f"({resource.group_version(version)})"
+            )
+        return  # another kind is found by validation
     other = schema.resource_for_kind(api_version, kind)
     other_version = api_version.rpartition("/")[2]
     if other is None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from kubesim import http
 from kubesim.apiserver import wire
+from kubesim.apiserver.customresources.resource import CustomResource
 from kubesim.schema import Resource
 
 if TYPE_CHECKING:
@@ -89,6 +90,8 @@ def _row(resource: Resource, version: str) -> Object:
 def storage_hash(resource: Resource) -> str:
     """discovery.StorageVersionHash: of the group, version and kind that are stored."""
     version = {"autoscaling": "v2"}.get(resource.group, resource.versions[0])
+    if isinstance(resource, CustomResource):
+        version = resource.stored
     group = resource.group
     if resource.name == "events.events.k8s.io":
         group = ""  # stored as core's

@@ -19,8 +19,9 @@ _TYPES = {
     "toolong": ("Too long", "FieldValueTooLong"),
     "toomany": ("Too many", "FieldValueTooMany"),
     "internal": ("Internal error", "InternalError"),
+    "type": ("Invalid value", "FieldValueTypeInvalid"),
 }
-_WITHOUT_VALUE = ("required", "forbidden", "toolong", "toomany", "internal")
+_WITHOUT_VALUE = ("required", "forbidden", "toolong", "internal")
 
 
 @dataclass(frozen=True, slots=True)

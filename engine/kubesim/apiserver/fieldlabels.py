@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from kubesim.apiserver import messages
+from kubesim.apiserver.customresources.resource import CustomResource
 from kubesim.machinery import objects
 from kubesim.schema import Resource
 
@@ -37,6 +38,10 @@ _FIELDS: dict[str, tuple[str, ...]] = {
 
 def check(resource: Resource, field: str) -> None:
     """ApiError 400 for a field that may not be selected by."""
+    if isinstance(resource, CustomResource):
+        if field not in COMMON and field not in resource.selectable:
+            raise messages.bad_request(f"field label not supported: {field}")
+        return
     if field not in COMMON and field not in _FIELDS.get(resource.name, ()):
         if resource.name in ("pods", "services", "events", "nodes", "secrets", "namespaces"):
             raise messages.bad_request(f"field label not supported: {field}")

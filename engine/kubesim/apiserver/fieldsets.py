@@ -13,6 +13,7 @@ from functools import cache
 from typing import Any
 
 from kubesim import schema
+from kubesim.schema.types import DEDUCED
 
 Path = tuple[str, ...]
 Paths = set[Path]
@@ -41,7 +42,10 @@ class Shape:
 def shape_of(type_name: str, name: str) -> Shape | None:
     found = schema.field(type_name, name)
     if found is None:
-        return None
+        owner = schema.find_type(type_name)
+        return Shape(DEDUCED) if owner is not None and owner.open else None
+    if found.kind == DEDUCED:
+        return Shape(DEDUCED)
     if found.shape == "list":
         if found.list_type == "map" and found.list_keys:
             return Shape(found.kind, keys=found.list_keys)
@@ -59,6 +63,8 @@ def shape_of(type_name: str, name: str) -> Shape | None:
 @cache
 def _element_of(kind: str) -> Shape:
     """The shape of a list's item or a map's value."""
+    if kind == DEDUCED:
+        return Shape(DEDUCED)
     if kind.startswith(("[]", "{}")):
         return Shape(kind, atomic=kind.startswith("[]"))
     inner = schema.find_type(kind) if "." in kind else None
@@ -72,7 +78,11 @@ def root(type_name: str) -> Shape:
 def children(shape: Shape, value: Any) -> Iterator[tuple[str, Shape, Any]]:
     """The parts of a value that is not atomic: path element, shape, value."""
     kind = shape.kind
-    if kind.startswith("[]"):
+    if kind == DEDUCED:
+        if isinstance(value, dict):
+            for name, item in value.items():
+                yield "f:" + name, shape, item
+    elif kind.startswith("[]"):
         element = _element_of(kind[2:])
         for item in value or ():
             if shape.is_set:
@@ -103,6 +113,11 @@ def key_of(shape: Shape, item: Any) -> str:
     return "k:" + json.dumps(found, separators=(",", ":"), ensure_ascii=False)
 
 
+def _single(shape: Shape, value: Any) -> bool:
+    """A value that no schema speaks of, and that has no inside."""
+    return shape.kind == DEDUCED and not isinstance(value, dict)
+
+
 def all_paths(shape: Shape, value: Any, path: Path, out: Paths) -> None:
     """Every node and leaf of a value that is wholly new."""
     out.add(path)
@@ -114,7 +129,7 @@ def all_paths(shape: Shape, value: Any, path: Path, out: Paths) -> None:
 
 def leaves(shape: Shape, value: Any, path: Path, out: Paths) -> None:
     """TypedValue.ToFieldSet: the leaves, and the items of lists; what an apply owns."""
-    if shape.atomic or not value:
+    if shape.atomic or not value or _single(shape, value):
         out.add(path)
         return
     for element, inner, item in children(shape, value):
@@ -129,7 +144,7 @@ def compare(shape: Shape, old: Any, new: Any, path: Path, out: Difference) -> No
     """TypedValue.Compare."""
     if old is new or old == new:
         return
-    if shape.atomic:
+    if shape.atomic or _single(shape, old) or _single(shape, new):
         out.modified.add(path)
         return
     before = {element: (inner, item) for element, inner, item in children(shape, old)}

@@ -21,6 +21,7 @@ from kubesim.apiserver import (
     wire,
 )
 from kubesim.apiserver.call import Call, DeleteOptions
+from kubesim.apiserver.customresources.resource import CustomResource
 from kubesim.apiserver.tables import table as tables
 from kubesim.errors import ApiError
 from kubesim.schema import Resource
@@ -126,6 +127,8 @@ class _Handler:
 
     def _deprecations(self) -> None:
         """Warnings that every request for a deprecated API carries (APILifecycleDeprecated)."""
+        if isinstance(self.resource, CustomResource) and self.resource.deprecated:
+            self.call.warn(self.resource.deprecated)
         if self.resource.name == "endpoints" and self.server.settings.minor >= 33:
             self.call.warn("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice")
         if self.resource.name == "componentstatuses" and self.server.settings.minor >= 19:

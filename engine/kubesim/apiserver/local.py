@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from kubesim import client, http, schema
+from kubesim import client, http
 from kubesim.apiserver import decoding, messages, patching
 from kubesim.apiserver.call import Call, DeleteOptions
 from kubesim.errors import ApiError
@@ -41,7 +41,7 @@ class LocalClient:
         self._manager = manager_of(user.name)
 
     def _call(self, resource: str, namespace: str = "", name: str = "", subresource: str = "") -> Call:
-        found = schema.RESOURCES.get(resource)
+        found = self._server.served.named(resource)
         if found is None:
             raise messages.resource_not_found()
         return Call(
@@ -57,7 +57,7 @@ class LocalClient:
     def get(self, resource: str, name: str, namespace: str = "") -> Object:
         found = self.find(resource, name, namespace)
         if found is None:
-            raise messages.not_found(schema.RESOURCES[resource], name)
+            raise messages.not_found(self._registry.resource(resource), name)
         return found
 
     def find(self, resource: str, name: str, namespace: str = "") -> Object | None:

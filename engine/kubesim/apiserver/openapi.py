@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from kubesim import http, schema
 from kubesim.apiserver import openapipb, wire
+from kubesim.apiserver.customresources import documents
+from kubesim.apiserver.customresources.resource import CustomResource
 from kubesim.schema import Resource, descriptions, types
 
 if TYPE_CHECKING:
@@ -205,9 +207,20 @@ class _Builder:
         self._three = prefix.startswith("#/components")
         self._found: Object = {}
         self._kinds: dict[str, list[Object]] = {}
+        # Types of custom resources, and how their definitions are called.
+        self._custom: dict[str, str] = {}
+
+    def define(self, resource: CustomResource) -> None:
+        """The definition of a custom resource, which is its own schema."""
+        name = self._custom[resource.type()] = documents.definition_name(resource)
+        if name not in self._found:
+            self._found[name] = documents.schema(resource, self._three, self.refer("meta.v1.ObjectMeta"))
+
+    def _name(self, type_name: str) -> str:
+        return self._custom.get(type_name) or definition_name(type_name)
 
     def refer(self, type_name: str) -> Object:
-        name = definition_name(type_name)
+        name = self._name(type_name)
         if name not in self._found:
             self._found[name] = {}
             found = schema.find_type(type_name)
@@ -217,7 +230,7 @@ class _Builder:
 
     def kind(self, type_name: str, group: str, version: str, kind: str) -> Object:
         reference = self.refer(type_name)
-        known = self._kinds.setdefault(definition_name(type_name), [])
+        known = self._kinds.setdefault(self._name(type_name), [])
         gvk = {"group": group, "kind": kind, "version": version}
         if gvk not in known:
             known.append(gvk)
@@ -226,7 +239,7 @@ class _Builder:
     def list_of(self, resource: Resource, group: str, version: str) -> Object:
         """The list kind; Kubernetes has one for each."""
         type_name = resource.type(version)
-        name = definition_name(f"{type_name}List")
+        name = f"{self._name(type_name)}List"
         if name not in self._found:
             items = self.kind(type_name, group, version, resource.kind)
             self._found[name] = {
@@ -306,6 +319,8 @@ class _Builder:
 
 
 def _paths(builder: _Builder, resource: Resource, group: str, version: str, three: bool) -> Object:
+    if isinstance(resource, CustomResource):
+        builder.define(resource)
     base = f"/apis/{group}/{version}" if group else f"/api/{version}"
     collection = (
         f"{base}/namespaces/{{namespace}}/{resource.plural}" if resource.namespaced else f"{base}/{resource.plural}"
@@ -373,6 +388,8 @@ class _Operations:
         if known is not None and known.version:
             kind, group, version = known.kind, known.group, known.version
         type_name = f"{schema.resources.package(group)}.{version}.{kind}"
+        if isinstance(resource, CustomResource) and kind == resource.kind:
+            type_name = resource.type()
         if schema.find_type(type_name) is None:
             reference: Object = {"type": "string"}
         elif action == "list":

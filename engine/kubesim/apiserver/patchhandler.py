@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kubesim.apiserver import bodies, fielderrors, managedfields, messages, negotiation, patching
+from kubesim.apiserver.customresources.resource import CustomResource
 from kubesim.errors import ApiError
 
 Object = dict[str, Any]
@@ -14,6 +15,8 @@ def run(handler: Any) -> tuple[Object, bool]:
     """The object after the patch, and whether an apply created it."""
     media = negotiation.content_type(handler.request)
     kind = patching.KINDS.get(media)
+    if isinstance(handler.resource, CustomResource) and kind == "strategic":
+        raise messages.unsupported_media_type([each for each in negotiation.PATCHES if "strategic" not in each])
     if kind is None:
         raise messages.unsupported_media_type(negotiation.PATCHES)
     if kind == "apply":

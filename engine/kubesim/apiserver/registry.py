@@ -12,6 +12,9 @@ from typing import Any
 from kubesim import ids, schema
 from kubesim.apiserver import admission, decoding, managedfields, messages
 from kubesim.apiserver.call import Call, DeleteOptions
+from kubesim.apiserver.customresources import structural
+from kubesim.apiserver.customresources.resource import CustomResource
+from kubesim.apiserver.served import Served
 from kubesim.apiserver.settings import Settings
 from kubesim.apiserver.validation import meta
 from kubesim.schema import Resource, defaults
@@ -35,12 +38,13 @@ CREATE_ATTEMPTS = 8
 class Registry:
     """See the module.  `strategy(resource)` is the kind's own part."""
 
-    def __init__(self, world: World, store: storage.Store, settings: Settings) -> None:
+    def __init__(self, world: World, store: storage.Store, settings: Settings, served: Served) -> None:
         from kubesim.apiserver import strategies
 
         self.world = world
         self.store = store
         self.settings = settings
+        self.served = served
         self._strategies = strategies.Strategies(self)
 
     def reconfigure(self, settings: Settings) -> None:
@@ -70,6 +74,8 @@ class Registry:
     def decode(self, call: Call, obj: Object, problems: decoding.Problems | None = None) -> Object:
         """A new object of the resource's type, decoded and defaulted."""
         resource = call.resource
+        if isinstance(resource, CustomResource):
+            return structural.decode(resource, obj, problems)
         decoded = decoding.decode(resource.type(call.version), obj, problems)
         decoded = {
             "kind": resource.kind,
@@ -283,7 +289,7 @@ class Registry:
             )
         strategy.before_delete(call, old)
         grace = strategy.grace_seconds(old, options)
-        finalizers = self._deletion_finalizers(old, options, strategy)
+        finalizers = strategy.deletion_finalizers(old, self._deletion_finalizers(old, options, strategy))
         pending = metadata.get("deletionTimestamp")
         if grace and grace > 0:
             if pending and metadata.get("deletionGracePeriodSeconds", 0) <= grace:
@@ -340,4 +346,7 @@ class Registry:
 
     def resource(self, name: str) -> Resource:
         """By "plural" or "plural.group"."""
-        return schema.RESOURCES[name]
+        found = self.served.named(name)
+        if found is None:
+            raise KeyError(name)
+        return found

@@ -7,30 +7,36 @@ from typing import Any
 from kubesim import http
 from kubesim.apiserver import bodies, decoding, fielderrors, messages, patchhandler, patching
 from kubesim.apiserver.call import Call
+from kubesim.apiserver.customresources.resource import CustomResource
 from kubesim.apiserver.registry import Registry
 from kubesim.machinery import objects, selectors
+from kubesim.schema import Resource
 
 Object = dict[str, Any]
 
 
-def of(obj: Object) -> Object:
+def of(registry: Registry, resource: Resource, obj: Object) -> Object:
     """The Scale of an object."""
-    metadata = obj["metadata"]
-    kept = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+    if isinstance(resource, CustomResource):
+        wanted, there, text = registry.strategy(resource).scale_of(obj)
+        return _scale(obj, wanted, {"replicas": there, **({"selector": text} if text else {})})
     selector = obj["spec"].get("selector")
     if obj["kind"] == "ReplicationController":
         text = str(selectors.from_map(selector))
     else:
         text = str(selectors.from_label_selector(selector))
-    spec: Object = {"replicas": obj["spec"].get("replicas", 0)}
-    status: Object = {"replicas": obj.get("status", {}).get("replicas", 0), "selector": text}
-    if not spec["replicas"]:
-        spec = {}
+    there = obj.get("status", {}).get("replicas", 0)
+    return _scale(obj, obj["spec"].get("replicas", 0), {"replicas": there, "selector": text})
+
+
+def _scale(obj: Object, replicas: int, status: Object) -> Object:
+    metadata = obj["metadata"]
+    kept = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
     return {
         "kind": "Scale",
         "apiVersion": "autoscaling/v1",
         "metadata": {key: metadata[key] for key in kept if key in metadata},
-        "spec": spec,
+        "spec": {"replicas": replicas} if replicas else {},
         "status": status,
     }
 
@@ -39,7 +45,7 @@ def handle(handler: Any, verb: str) -> http.Response:
     call, registry = handler.call, handler.registry
     obj = registry.get(handler.resource, call.namespace, call.name)
     if verb == "get":
-        return handler.answer(of(obj))
+        return handler.answer(of(registry, call.resource, obj))
     handler._options("UpdateOptions" if verb == "update" else "PatchOptions")
     if verb == "update":
         body = bodies.read(handler.request, "autoscaling/v1", "Scale")
@@ -55,7 +61,7 @@ def handle(handler: Any, verb: str) -> http.Response:
         if kind not in ("json", "merge", "strategic"):
             raise messages.unsupported_media_type(negotiation.PATCHES)
         patch, _ = patchhandler.parse(handler.request.body, kind)
-        value = patching.apply_to(of(obj), patch, kind, "autoscaling.v1.Scale")
+        value = patching.apply_to(of(registry, call.resource, obj), patch, kind, "autoscaling.v1.Scale")
     return handler.answer(replace(registry, call, _decode(value)))
 
 
@@ -80,10 +86,13 @@ def replace(registry: Registry, call: Call, scale: Object) -> Object:
 
     def change(old: Object) -> Object:
         new = objects.copy(old)
-        new["spec"]["replicas"] = wanted
+        if isinstance(call.resource, CustomResource):
+            registry.strategy(call.resource).set_replicas(new, wanted)
+        else:
+            new["spec"]["replicas"] = wanted
         new["metadata"]["resourceVersion"] = metadata.get("resourceVersion", "")
         if metadata.get("uid"):
             new["metadata"]["uid"] = metadata["uid"]
         return new
 
-    return of(registry.update(call, change)[0])
+    return of(registry, call.resource, registry.update(call, change)[0])

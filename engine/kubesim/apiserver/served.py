@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cached_property
 
 from kubesim import schema
 from kubesim.apiserver import conversions
+from kubesim.apiserver.customresources import resource as custom
 from kubesim.schema import Resource
 
 # (group, version): served from this minor release on.  What is not here was always there (since 1.16, that is).
@@ -43,6 +45,8 @@ class Served:
         # Counts changes of what is served.
         self.generation = 0
         self._by_path: dict[tuple[str, str, str], Resource] = {}
+        # Of each definition: its served versions, and the one that objects are kept in.
+        self._custom: dict[str, tuple[tuple[custom.CustomResource, ...], custom.CustomResource]] = {}
         self._conversions = conversions.of_release(minor)
         for resource in schema.RESOURCES.values():
             if resource.group:
@@ -53,6 +57,46 @@ class Served:
                 if minor >= since:
                     self._by_path[resource.group, version, resource.plural] = resource
         self._add_converted()
+        self._builtin = dict(self._by_path)
+
+    def add(self, name: str, versions: Iterable[custom.CustomResource], storage: custom.CustomResource) -> bool:
+        """Serve what a definition describes, in place of what it described before; False when nothing has changed."""
+        made = (tuple(versions), storage)
+        if self._custom.get(name) == made:
+            return False
+        self._custom[name] = made
+        self._changed()
+        return True
+
+    def remove(self, name: str) -> bool:
+        """Serve it no longer; False when it was not."""
+        if self._custom.pop(name, None) is None:
+            return False
+        self._changed()
+        return True
+
+    def _changed(self) -> None:
+        self.generation += 1
+        self.__dict__.pop("_groups", None)
+        found = [each for versions, _ in self._custom.values() for each in versions]
+        found.sort(key=lambda each: (each.group, custom.priority(each.versions[0]), each.plural))
+        self._by_path = dict(self._builtin)
+        for each in found:
+            # A built-in resource is never hidden.
+            self._by_path.setdefault((each.group, each.versions[0], each.plural), each)
+
+    def named(self, name: str) -> Resource | None:
+        """By "plural" or "plural.group"; of a custom resource the version that is stored."""
+        made = self._custom.get(name)
+        return schema.RESOURCES.get(name) or (made[1] if made else None)
+
+    def kind(self, api_version: str, kind: str) -> Resource | None:
+        """The resource of an object's apiVersion and kind, or None."""
+        found = schema.resource_for_kind(api_version, kind)
+        if found is not None:
+            return found
+        versions = (each for made, _ in self._custom.values() for each in made)
+        return next((each for each in versions if (each.api_version, each.kind) == (api_version, kind)), None)
 
     def _add_converted(self, group: str = "") -> None:
         """The versions that other ones are converted to; of one group, or of all."""

@@ -73,13 +73,15 @@ class ApiServer:
         # The way into the cluster's network, for the proxy subresources: set by whoever composes the cluster.
         self.dial: Dial | None = None
         self.served = Served(self.settings.minor)
-        self.registry = Registry(world, store, self.settings)
+        self.registry = Registry(world, store, self.settings, self.served)
         # OpenAPI documents that were asked for, as text (`openapi`).
         self.documents: dict[tuple[str, int], bytes] = {}
         self._clients: dict[http.User, local.LocalClient] = {}
         from kubesim.apiserver.controllers import bootstrap
+        from kubesim.apiserver.customresources import controller
 
         bootstrap.start(self)
+        controller.start(self)
 
     @property
     def version(self) -> str:

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 
 from kubesim import schema
 from kubesim.client import Handler, Object
+from kubesim.controllers import customkinds
 from kubesim.controllers.controller import Controller
 from kubesim.machinery import objects
 
@@ -43,9 +44,20 @@ class GarbageCollector(Controller):
     def start(self) -> None:
         self._resources = collectable()
         for resource in self._resources:
-            informer = self.informers.of(resource)
-            informer.index("any-owner", owners)
-            informer.on_event(self._listener(resource))
+            self._listen(resource)
+        self.informers.of(customkinds.DEFINITIONS).on_event(lambda _kind, obj, _before: self._defined(obj))
+
+    def _listen(self, resource: str) -> None:
+        informer = self.informers.of(resource)
+        informer.index("any-owner", owners)
+        informer.on_event(self._listener(resource))
+
+    def _defined(self, definition: Object) -> None:
+        """A custom resource that is served now is collected like any other."""
+        for each in customkinds.served([definition]):
+            if each.name not in self._resources:
+                self._resources.append(each.name)
+                self._listen(each.name)
 
     def _listener(self, resource: str) -> Handler:
         def changed(kind: str, obj: Object, _before: Object | None) -> None:
@@ -71,11 +83,29 @@ class GarbageCollector(Controller):
     def _owners_in_foreground(self, obj: Object) -> list[tuple[str, Object]]:
         found = []
         for reference in obj["metadata"].get("ownerReferences") or ():
-            resource = _resource(reference)
+            resource = self._resource(reference)
             owner = self.informers.of(resource).get(objects.namespace(obj), reference["name"]) if resource else None
             if resource and owner is not None and objects.deleting(owner):
                 found.append((resource, owner))
         return found
+
+    def _custom(self) -> list[customkinds.Kind]:
+        return customkinds.served(self.informers.of(customkinds.DEFINITIONS).list())
+
+    def _resource(self, reference: Object) -> str | None:
+        """The resource of an owner reference, None when nobody serves its kind."""
+        found = schema.resource_for_kind(reference["apiVersion"], reference["kind"])
+        if found is not None:
+            return found.name
+        group, _, version = reference["apiVersion"].rpartition("/")
+        wanted = (group, reference["kind"])
+        return next((e.name for e in self._custom() if (e.group, e.kind) == wanted and version in e.versions), None)
+
+    def _namespaced(self, resource: str) -> bool:
+        known = schema.RESOURCES.get(resource)
+        if known is not None:
+            return known.namespaced
+        return any(each.namespaced for each in self._custom() if each.name == resource)
 
     def reconcile(self, key: str) -> None:
         resource, namespace, name = key.split("|")
@@ -106,11 +136,11 @@ class GarbageCollector(Controller):
             self.client.patch(resource, name, namespace, patch)
 
     def _owner(self, obj: Object, reference: Object) -> Object | None:
-        resource = _resource(reference)
+        resource = self._resource(reference)
         if resource is None:
             # A kind that this server does not know: upstream never collects what it cannot be sure about.
             return reference
-        namespaced = schema.RESOURCES[resource].namespaced
+        namespaced = self._namespaced(resource)
         if namespaced and not objects.namespace(obj):
             return reference
         found = self.client.find(resource, reference["name"], objects.namespace(obj) if namespaced else "")
@@ -144,9 +174,3 @@ class GarbageCollector(Controller):
         rest = [each for each in obj["metadata"]["finalizers"] if each != finalizer]
         patch = {"metadata": {"uid": objects.uid(obj), "finalizers": rest or None}}
         self.client.patch(resource, objects.name(obj), objects.namespace(obj), patch)
-
-
-def _resource(reference: Object) -> str | None:
-    """The resource of an owner reference, None when nobody serves its kind."""
-    found = schema.resource_for_kind(reference["apiVersion"], reference["kind"])
-    return found.name if found is not None else None

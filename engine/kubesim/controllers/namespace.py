@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from kubesim import ids, schema
 from kubesim.client import Object
+from kubesim.controllers import customkinds
 from kubesim.controllers.controller import Controller
 from kubesim.machinery import objects
 
@@ -66,11 +67,13 @@ class NamespaceController(Controller):
         return remaining
 
     def _resources(self) -> list[str]:
-        return [
+        known = [
             name
             for name, each in schema.RESOURCES.items()
             if each.namespaced and {"list", "delete"} <= set(each.verbs) and "/" not in name
         ]
+        defined = customkinds.served(self.client.list(customkinds.DEFINITIONS))
+        return known + [each.name for each in defined if each.namespaced]
 
     def _status(self, found: Object, remaining: dict[str, list[Object]]) -> Object:
         told = {}

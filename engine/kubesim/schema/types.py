@@ -9,7 +9,9 @@ int32, int64, bool, float64, bytes, Time, MicroTime, Quantity, IntOrString), `an
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -46,11 +48,12 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Type:
-    """A struct.  `atomic`: server-side apply owns it as a whole."""
+    """A struct.  `atomic`: server-side apply owns it as a whole; `open`: it may hold fields that are not declared."""
 
     name: str
     fields: dict[str, Field]
     atomic: bool = False
+    open: bool = False
 
     @property
     def short(self) -> str:
@@ -77,9 +80,27 @@ def names() -> list[str]:
     return [name for name in _lines() if "." in name]
 
 
+# Types that no release knows: CRDs' schemas make them.  They are named by their content, so all clusters may share them.
+_MADE: dict[str, Type] = {}
+# The kind of a value of which no schema says anything: a map goes on inside, anything else is one value (the
+# "__untyped_deduced_" of structured-merge-diff).
+DEDUCED = "deduced"
+
+
+def make_type(label: str, fields: Mapping[str, Field], *, atomic: bool = False, open: bool = False) -> str:
+    """The name of the type with these fields, "label.digest"; `label` is for people."""
+    content = repr((label, sorted(fields.items()), atomic, open))
+    name = f"{label}.{hashlib.sha256(content.encode()).hexdigest()[:16]}"
+    _MADE.setdefault(name, Type(name, dict(fields), atomic, open))
+    return name
+
+
 @cache
 def find_type(name: str) -> Type | None:
     """The type of that full or short name, or None."""
+    made = _MADE.get(name)
+    if made is not None:
+        return made
     line = _lines().get(name)
     if line is None:
         return None

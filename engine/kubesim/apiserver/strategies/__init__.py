@@ -16,9 +16,12 @@ if TYPE_CHECKING:
 
 
 def _table() -> dict[str, type[base.Strategy]]:
+    from kubesim.apiserver.customresources import definitions
     from kubesim.apiserver.strategies import cluster, pods, services, simple, workloads
 
-    return {**cluster.STRATEGIES, **pods.STRATEGIES, **services.STRATEGIES, **simple.STRATEGIES, **workloads.STRATEGIES}
+    own = {definitions.NAME: definitions.CustomResourceDefinition}
+    tables = (cluster, pods, services, simple, workloads)
+    return {**own, **{name: kind for table in tables for name, kind in table.STRATEGIES.items()}}
 
 
 class Strategies:
@@ -30,6 +33,12 @@ class Strategies:
         self._made: dict[str, base.Strategy] = {}
 
     def of(self, resource: Resource) -> base.Strategy:
+        from kubesim.apiserver.customresources.resource import CustomResource
+        from kubesim.apiserver.customresources.strategy import Custom
+
+        if isinstance(resource, CustomResource):
+            # It comes and goes with its definition; making one costs nothing.
+            return Custom(self._registry, resource)
         found = self._made.get(resource.name)
         if found is None:
             kind = self._table.get(resource.name, base.Strategy)

@@ -110,6 +110,10 @@ class Strategy:
     def before_delete(self, call: Call, obj: Object) -> None:
         """Raises ApiError where the object may not be deleted."""
 
+    def deletion_finalizers(self, obj: Object, finalizers: list[str]) -> list[str]:
+        """What the object waits for once its deletion is asked for."""
+        return finalizers
+
     def deleted(self, call: Call, obj: Object) -> None:
         """It is gone from the store."""
 

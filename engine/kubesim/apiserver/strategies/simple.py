@@ -148,11 +148,6 @@ class Claim(base.Spec):
         return {"phase": "Pending"}
 
 
-class CustomResourceDefinition(base.Spec):
-    def initial_status(self, obj: Object) -> Object:
-        return {"conditions": None, "acceptedNames": {"plural": "", "kind": ""}, "storedVersions": None}
-
-
 class Event(base.Strategy):
     creates_on_update = True
 
@@ -178,5 +173,4 @@ STRATEGIES: dict[str, type[base.Strategy]] = {
     "clusterrolebindings.rbac.authorization.k8s.io": Rbac,
     "poddisruptionbudgets.policy": PodDisruptionBudget,
     "horizontalpodautoscalers.autoscaling": Autoscaler,
-    "customresourcedefinitions.apiextensions.k8s.io": CustomResourceDefinition,
 }

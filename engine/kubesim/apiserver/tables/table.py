@@ -7,6 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from kubesim.apiserver.customresources import columns as custom
+from kubesim.apiserver.customresources.resource import CustomResource
 from kubesim.apiserver.tables import extra, rows
 from kubesim.schema import Resource
 from kubesim.schema.defaults.workloads import TEMPLATE_GENERATION
@@ -54,14 +56,23 @@ def table(resource: Resource, items: list[Object], metadata: Object, now: float,
         "kind": "Table",
         "apiVersion": f"meta.k8s.io/{version}",
         "metadata": metadata,
-        "columnDefinitions": list(columns(resource.name)),
+        "columnDefinitions": _definitions(resource),
         "rows": [row_object(resource, obj, now, include, version) for obj in items],
     }
 
 
+def _definitions(resource: Resource) -> list[Object]:
+    found = list(columns(resource.name))
+    # Of any resource the first column is the name's.
+    return custom.definitions(resource, found[0]) if isinstance(resource, CustomResource) else found
+
+
 def row_object(resource: Resource, obj: Object, now: float, include: str, version: str) -> Object:
     """One row: cells, and the object or its metadata along with them."""
-    row: Object = {"cells": rows.cells(resource, obj, now)}
+    if isinstance(resource, CustomResource):
+        row: Object = {"cells": custom.cells(resource, obj, now)}
+    else:
+        row = {"cells": rows.cells(resource, obj, now)}
     conditions = rows.conditions(resource, obj)
     if conditions:
         row["conditions"] = conditions
