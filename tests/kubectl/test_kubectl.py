@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+from kubesim.kubectl import podtargets
+
 SERVICE = (
     "apiVersion: v1\nkind: Service\nmetadata:\n  name: applied\nspec:\n  selector: {app: web}\n  ports:\n  - port: 80\n"
 )
@@ -142,3 +144,13 @@ def test_rolling_back(bench):
     ]
     assert bench.ok("rollout undo deploy/web") == "deployment.apps/web rolled back\n"
     assert bench.ok("get deploy web -o jsonpath='{.spec.template.spec.containers[0].image}'") == "nginx:1"
+
+
+def test_of_two_ready_pods_the_one_that_is_being_deleted_comes_last():
+    def made(name, **metadata):
+        conditions = [{"type": "Ready", "status": "True", "lastTransitionTime": "2026-11-02T08:00:05Z"}]
+        status = {"phase": "Running", "conditions": conditions}
+        return {"metadata": {"name": name, **metadata}, "spec": {"nodeName": "node-1"}, "status": status}
+
+    leaving, staying = made("a", deletionTimestamp="2026-11-02T08:01:00Z"), made("b")
+    assert [each["metadata"]["name"] for each in sorted([leaving, staying], key=podtargets.rank)] == ["b", "a"]

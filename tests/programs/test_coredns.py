@@ -52,7 +52,7 @@ def cluster(wire):
     )
     dns.files.write("/etc/resolv.conf", "nameserver 10.0.0.2\n")
     outer = wire.machine("alpine", "outer")
-    wire.outer = wire.world.spawn(internet._resolve(outer.net.udp("", 53)), "outer")
+    wire.outer = wire.world.spawn(internet._resolve(outer.net.udp("", 53), {}), "outer")
     wire.coredns = wire.start(dns, "coredns/coredns:1.13.1", args=["-conf", "/etc/coredns/Corefile"])
     wire.pod = wire.machine("nginx", "pod")
     wire.pod.files.write("/etc/resolv.conf", POD_RESOLV)
@@ -134,6 +134,44 @@ def test_musl_stops_where_the_name_has_enough_dots(cluster):
         lookup(cluster, "web.default", library="musl")
     assert [str(each.question) for each in caught.value.lookups] == ["web.default. A", "web.default. AAAA"]
     assert lookup(cluster, "web.default", library="glibc").addresses == ["10.96.0.7"]
+
+
+def lose(cluster, every: int, packet: int) -> None:
+    """The pod's questions are lost on their way out: of `every` one, counted from 0."""
+    rule = f"-A OUTPUT -p udp -m udp --dport 53 -m statistic --mode nth --every {every} --packet {packet} -j DROP"
+    cluster.pod.net.netfilter.restore(f"*filter\n:OUTPUT ACCEPT\n{rule}\nCOMMIT\n")
+
+
+@pytest.mark.parametrize(
+    ("library", "every", "packet", "seconds", "questions"),
+    [
+        # The AAAA is lost: after five seconds glibc asks again, one question after the other.
+        ("glibc", 3, 1, 5.0, ["A NOERROR", "AAAA timed out", "A NOERROR", "AAAA NOERROR"]),
+        # Every second question is lost: at its third time-out it makes do with the A.
+        ("glibc", 2, 1, 15.0, ["A NOERROR", "AAAA timed out"] * 3),
+        # The A is lost: musl asks again for it alone, at half of its five seconds.
+        ("musl", 3, 0, 2.5, ["A timed out", "AAAA NOERROR", "A NOERROR"]),
+    ],
+)
+def test_a_lost_question_costs_a_time_out(cluster, library, every, packet, seconds, questions):
+    cluster.pod.files.write("/etc/resolv.conf", "nameserver 10.0.0.1\n")
+    lose(cluster, every, packet)
+    start = cluster.world.now
+    found = lookup(cluster, "web.default.svc.cluster.local", library=library)
+    assert found.addresses == ["10.96.0.7"]
+    assert [each.removeprefix("web.default.svc.cluster.local. ") for each in asked(found)] == questions
+    assert cluster.world.now - start == pytest.approx(seconds, abs=0.1)
+
+
+def test_musl_wants_both_answers(cluster):
+    cluster.pod.files.write("/etc/resolv.conf", "nameserver 10.0.0.1\n")
+    cluster.pod.net.netfilter.restore(
+        "*filter\n:OUTPUT ACCEPT\n-A OUTPUT -p udp -m udp --dport 53 -m statistic --mode nth --every 4 --packet 1 -j DROP\n"
+        "-A OUTPUT -p udp -m udp --dport 53 -m statistic --mode nth --every 2 --packet 0 -j DROP\nCOMMIT\n"
+    )
+    with pytest.raises(resolver.NotResolved) as caught:
+        lookup(cluster, "web.default.svc.cluster.local", library="musl")
+    assert caught.value.code == "EAI_AGAIN"
 
 
 def test_single_request_asks_one_after_the_other(cluster):

@@ -212,6 +212,9 @@ async def lookup(machine: Machine, name: str, *, family: int = 0, library: Libc 
     for candidate in candidates(name, settings, library):
         asked = await _ask_servers(machine, settings, [Question(candidate, each) for each in types], library, lookups)
         answers = [each.answer for each in asked if each.answer is not None]
+        if library == "musl" and not all(_good(each) for each in asked):
+            # lookup_name.c, name_from_dns: all questions must be answered.
+            raise NotResolved(name, "EAI_AGAIN", library, lookups)
         addresses, canonical = _addresses(candidate, answers)
         if addresses:
             addresses = _sorted(machine, addresses)
@@ -270,32 +273,69 @@ async def reverse(machine: Machine, address: str) -> Resolution:
 async def _ask_servers(
     machine: Machine, settings: Config, questions: list[Question], library: Libc, lookups: list[Lookup]
 ) -> list[Lookup]:
-    """The questions to one server after the other until one answers all; SERVFAIL counts as no answer while there is another."""
-    asked: list[Lookup] = []
+    """The questions, asked until all are answered or the time is over; SERVFAIL counts as no answer while there is another
+    server.  What was asked last is returned, and everything is added to `lookups`."""
     servers = list(settings.servers)
     if settings.rotate:
         first = machine.world.rng("dns/rotate").randrange(len(servers))
         servers = servers[first:] + servers[:first]
-    attempts, timeout = settings.attempts, settings.timeout
     if library == "musl":
-        # All servers at once, again every timeout/attempts; the first answer counts.  One server after the other in
-        # that rhythm tells the same to whoever has one server, as pods have.
-        timeout = timeout / attempts
-    for _ in range(attempts):
+        return await _ask_musl(machine, settings, servers, questions, lookups)
+    asked: list[Lookup] = []
+    # `single-request`: one question after the other, for servers and firewalls that lose the second of two.
+    single, halves = settings.single_request, 0
+    for _ in range(settings.attempts):
         for server in servers:
-            # `single-request`: one question after the other, for servers and firewalls that lose the second of two.
-            together = [[each] for each in questions] if settings.single_request else [questions]
-            asked = [
-                each
-                for some in together
-                for each in await ask(machine, server, some, timeout=timeout, tcp=settings.use_vc)
-            ]
-            lookups += asked
-            if all(each.answer and each.answer.rcode in ("NOERROR", "NXDOMAIN") for each in asked):
-                return asked
+            while True:
+                asked = await _ask_glibc(machine, settings, server, questions, single)
+                lookups += asked
+                if len(asked) == len(questions) and all(_good(each) for each in asked):
+                    return asked
+                if not any(each.answer for each in asked) or all(each.answer for each in asked):
+                    break
+                # res_send.c, send_dg: the time is over, and one answer of two came.  From now on one question after the
+                # other; then from a fresh socket for each; then it makes do with the one.
+                single, halves = True, halves + 1
+                if halves == 3:
+                    return asked
         if any(each.answer for each in asked):
             break
     return asked
+
+
+def _good(asked: Lookup) -> bool:
+    return asked.answer is not None and asked.answer.rcode in ("NOERROR", "NXDOMAIN")
+
+
+async def _ask_glibc(
+    machine: Machine, settings: Config, server: str, questions: list[Question], single: bool
+) -> list[Lookup]:
+    """One server: both questions at once, or (`single`) the second when the first is answered."""
+    asked: list[Lookup] = []
+    for some in [[each] for each in questions] if single else [questions]:
+        asked += await ask(machine, server, some, timeout=settings.timeout, tcp=settings.use_vc)
+        if single and asked[-1].answer is None:
+            break
+    return asked
+
+
+async def _ask_musl(
+    machine: Machine, settings: Config, servers: list[str], questions: list[Question], lookups: list[Lookup]
+) -> list[Lookup]:
+    """musl's res_msend: all servers at once, and every timeout/attempts again what is not answered yet.  One server after the
+    other in that rhythm tells the same to whoever has one server, as pods have."""
+    found: dict[Question, Lookup] = {}
+    for _ in range(settings.attempts):
+        for server in servers:
+            missing = [each for each in questions if each not in found or not _good(found[each])]
+            asked = await ask(
+                machine, server, missing, timeout=settings.timeout / settings.attempts, tcp=settings.use_vc
+            )
+            lookups += asked
+            found |= {each.question: each for each in asked}
+            if all(_good(found[each]) for each in questions):
+                return list(found.values())
+    return list(found.values())
 
 
 async def ask(
@@ -369,9 +409,7 @@ async def ask(
     return found
 
 
-async def _ask_tcp(
-    machine: Machine, server: str, port: int, data: bytes, question: Question, timeout: float
-) -> Lookup:
+async def _ask_tcp(machine: Machine, server: str, port: int, data: bytes, question: Question, timeout: float) -> Lookup:
     """One question over TCP, with its two bytes of length before it (RFC 1035 section 4.2.2)."""
     world: World = machine.world
     start = world.now
@@ -394,7 +432,9 @@ async def _ask_tcp(
         return Lookup(server=server, question=question, error="timed out", trace=trace, seconds=world.now - start)
     except (errors.NetError, wire.Malformed) as problem:
         trace = trace or getattr(problem, "trace", None)
-        return Lookup(server=server, question=question, error=str(problem).lower(), trace=trace, seconds=world.now - start)
+        return Lookup(
+            server=server, question=question, error=str(problem).lower(), trace=trace, seconds=world.now - start
+        )
     return Lookup(server=server, question=question, reply=reply, trace=trace, seconds=world.now - start)
 
 

@@ -44,7 +44,7 @@ def pods_of(of: session.Session, obj: Object, kind: str) -> list[Object]:
 
 
 def rank(one: Object) -> tuple[Any, ...]:
-    """podutils.ByLogging, the other way round of ActivePods: assigned, running, ready, longer ready, fewer restarts, newer."""
+    """podutils.ActivePods from its end: assigned, running, ready, not being deleted, longer ready, fewer restarts, older."""
     status = one.get("status") or {}
     ready: Object = next((each for each in status.get("conditions") or () if each["type"] == "Ready"), {})
     restarts = max((each.get("restartCount", 0) for each in status.get("containerStatuses") or ()), default=0)
@@ -53,6 +53,7 @@ def rank(one: Object) -> tuple[Any, ...]:
         not (one["spec"].get("nodeName")),
         phase,
         ready.get("status") != "True",
+        "deletionTimestamp" in one["metadata"],
         ready.get("lastTransitionTime") or "",
         restarts,
         one["metadata"].get("creationTimestamp") or "",

@@ -226,7 +226,9 @@ class Statistic(Match):
             inverted, every = self.given["every"][0], int(self.given["every"].value)
 
             def nth(_flight: Flight, walk: Walk) -> bool:
-                count = int(self.given["packet"].value) if self._count is None else self._count
+                # libxt_statistic.c, statistic_check: `--packet 0` takes the first packet.
+                first = every - 1 - int(self.given["packet"].value)
+                count = first if self._count is None else self._count
                 following = 0 if count >= every - 1 else count + 1
                 if walk.live:
                     self._count = following

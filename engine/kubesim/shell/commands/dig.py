@@ -76,8 +76,11 @@ async def run(ctx: Context) -> int:
             error = found.error if found else "timed out"
             ctx.print(f";; communications error to {address}#{query.port}: {error}\n\n;; no servers could be reached")
             return 9
-        if found.reply.answer.answer:
+        # dighost.c: the search goes on after an error such as NXDOMAIN, not after an empty answer.
+        if found.reply.answer.rcode == "NOERROR":
             break
+        if query.on("showsearch", False) and name != names[-1] and not short:
+            _show(ctx, query, found, found.reply, server, address)
     assert found is not None
     assert found.reply is not None
     if short:
