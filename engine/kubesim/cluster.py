@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from kubesim.net.host import Host
     from kubesim.net.trace import Trace
     from kubesim.shell.terminal import Result, Terminal
+    from kubesim.snapshot import Snapshot
 
 T = TypeVar("T")
 
@@ -34,15 +35,31 @@ class Cluster:
     """See the module.
 
     `preset` is a name or the path of a YAML file; the same preset and seed give the same cluster, to the byte.  `birth` is when
-    it begins, in seconds since the epoch, instead of the preset's own date.  `nodes` and `outside` are machines,
+    it begins, in seconds since the epoch, instead of the preset's own date; `secret` keys the tokens where strangers may
+    show one (`World`).  `saved` is a cluster that was before: it comes up again as after a reboot of all its machines, no
+    earlier than `birth`.  `nodes` and `outside` are machines,
     `kubelets` by node; `api` answers requests; `world` drives all.
     """
 
-    def __init__(self, preset: str = "kind", seed: int = 1, birth: float | None = None) -> None:
-        self.preset = presets.load(preset)
-        self.seed = seed
-        self.world = World(seed, self.preset.birth_seconds if birth is None else birth)
-        self.store = Store(self.world)
+    def __init__(
+        self,
+        preset: str = "kind",
+        seed: int = 1,
+        birth: float | None = None,
+        secret: str = "",
+        saved: Snapshot | None = None,
+    ) -> None:
+        self.name = preset if saved is None else saved.preset
+        self.preset = presets.load(self.name)
+        self.seed = seed if saved is None else saved.seed
+        if saved is None:
+            self.world = World(seed, self.preset.birth_seconds if birth is None else birth, secret)
+            self.store = Store(self.world)
+        else:
+            self.world = World(saved.seed, saved.birth, saved.secret, saved.life + 1)
+            self.world.now = max(saved.now, birth or 0.0)
+            self.store = Store(self.world)
+            self.store.restore(saved.revision, saved.objects)
         self.network = Network(self.world)
         self.api = ApiServer(
             self.world,
@@ -73,7 +90,8 @@ class Cluster:
             self.scheduler.start()
             for spec in self.preset.nodes:
                 self._start_kubelet(spec)
-            self._apply(addons.objects(self.preset))
+            if saved is None:
+                self._apply(addons.objects(self.preset))
             self.world.settle()
 
     def _controller_flags(self) -> dict[str, str]:

@@ -19,6 +19,12 @@ class User:
 
     name: str = "kubernetes-admin"
     groups: tuple[str, ...] = ("system:masters", "system:authenticated")
+    uid: str = ""
+    # What else the credential said, by key.
+    extra: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+
+ANONYMOUS = User(name="system:anonymous", groups=("system:unauthenticated",))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -179,11 +179,15 @@ def _nothing() -> None:
 class World:
     """One clock, one queue, one seed.
 
-    `start` is the virtual time at birth in seconds since the Unix epoch.  `now` never goes backwards.
+    `start` is the virtual time at birth in seconds since the Unix epoch.  `now` never goes backwards.  `secret` is what those
+    who know the seed must not guess: text that keys the tokens, "" where nobody from outside can show one.  `life` counts
+    the restarts from a snapshot before this start: no draw of one life is drawn again in the next.
     """
 
-    def __init__(self, seed: int = 1, start: float = 0.0) -> None:
+    def __init__(self, seed: int = 1, start: float = 0.0, secret: str = "", life: int = 0) -> None:
         self.seed = seed
+        self.secret = secret
+        self.life = life
         self.start = start
         self.now = start
         self._ready: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
@@ -198,7 +202,8 @@ class World:
         """The random stream of that name.  One stream a noun, so that a draw for one never shifts another's."""
         found = self._streams.get(stream)
         if found is None:
-            found = self._streams[stream] = random.Random(f"{self.seed}/{stream}")
+            life = f"/{self.life}" if self.life else ""
+            found = self._streams[stream] = random.Random(f"{self.seed}{life}/{stream}")
         return found
 
     # -- due work -------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from kubesim import http
 from kubesim.apiserver import wire
 from kubesim.apiserver.server import ApiServer
 from kubesim.errors import ApiError
+from kubesim.snapshot import Snapshot
 from kubesim.store.store import Store
 from kubesim.world import World
 
@@ -29,9 +30,16 @@ START = 1_763_632_800.0
 class Bare:
     """An API server and controllers, as the recordings were made on; no nodes, no scheduler."""
 
-    def __init__(self, service_cidr: str = "10.96.0.0/12", controllers: bool = True) -> None:
-        self.world = World(1, START)
+    name, seed = "bare", 1
+
+    def __init__(
+        self, service_cidr: str = "10.96.0.0/12", controllers: bool = True, saved: Snapshot | None = None
+    ) -> None:
+        self.world = World(1, START, life=saved.life + 1 if saved else 0)
         self.store = Store(self.world)
+        if saved is not None:
+            self.world.now = saved.now
+            self.store.restore(saved.revision, saved.objects)
         self.api = ApiServer(
             self.world, self.store, version="v1.36.2", service_cidr=service_cidr, advertise="192.168.0.2", port=16443
         )

@@ -27,7 +27,9 @@ def server(version: str = "v1.36.2") -> ApiServer:
 
 
 def may(api: ApiServer, user: http.User, verb: str, resource: str, namespace: str = "default", group: str = "") -> bool:
-    return authorization.allowed(api, user, verb, group, resource, namespace, "")
+    return authorization.allowed(
+        api, user, authorization.Wish(verb=verb, group=group, resource=resource, namespace=namespace)
+    )
 
 
 def account(name: str) -> http.User:

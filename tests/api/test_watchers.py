@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from kubesim import http
+from kubesim import http, snapshot
 
 Object = dict[str, Any]
 NAMES = st.sampled_from(["a", "b", "c"])
@@ -89,13 +89,16 @@ class Clients(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        bare = replaying.Bare(controllers=False)
-        self.world, self.store, self.server = bare.world, bare.store, bare.api
-        self.ask("POST", "/api/v1/namespaces", {"metadata": {"name": "other"}})
-        self.watches = [Watch(self.server, each) for each in COLLECTIONS]
         self.revision = 0
+        bare = replaying.Bare(controllers=False)
+        bare.api.handle(http.request("POST", "/api/v1/namespaces", {"metadata": {"name": "other"}}))
+        self.start(bare)
         # What each client last read of an object: it may be old by the time it writes.
         self.read: dict[tuple[str, str], Object] = {}
+
+    def start(self, bare: replaying.Bare) -> None:
+        self.bare, self.world, self.store, self.server = bare, bare.world, bare.store, bare.api
+        self.watches = [Watch(self.server, each) for each in COLLECTIONS]
 
     def ask(self, method: str, url: str, body: Any = None, kind: str = "application/json", user: str = "ann") -> Object:
         data = None if body is None else json.dumps(body).encode()
@@ -165,6 +168,23 @@ class Clients(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([1, 61]))
     def advance(self, seconds: float) -> None:
         self.world.advance(seconds)
+
+    def everything(self) -> list[Object]:
+        """All lists, without the Service that a server makes anew for itself when it starts, and its address."""
+        lists = [self.ask("GET", each) for each in (*COLLECTIONS, "/apis/networking.k8s.io/v1/ipaddresses")]
+        found = [each for one in lists for each in one["items"]]
+        return [each for each in found if each["metadata"]["name"] not in ("kubernetes", "10.96.0.1")]
+
+    @rule()
+    def restart(self) -> None:
+        """The server ends, and begins again with what was saved: the same lists; who watched lists and watches anew."""
+        before = self.everything()
+        bare = replaying.Bare(controllers=False, saved=snapshot.read(snapshot.take(self.bare, {}), "state"))
+        self.start(bare)
+        assert self.everything() == before
+        old = f"/api/v1/configmaps?watch=true&resourceVersion={self.revision - 1}"
+        told = self.server.handle(http.request("GET", old))
+        assert json.loads(told.stream.read())["object"]["code"] == 410
 
     @invariant()
     def every_view_is_what_a_list_gives(self) -> None:

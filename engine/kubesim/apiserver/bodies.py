@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 Object = dict[str, Any]
 
+# kube-apiserver's MaxRequestBodyBytes: twice what etcd takes, in bytes.
+LIMIT = 3 * 1024 * 1024
+
 
 @dataclass(slots=True)
 class Body:
@@ -30,6 +33,10 @@ class Body:
     duplicates: dict[int, list[str]]
     text: str
     failure: str = ""
+
+
+def too_large() -> ApiError:
+    return ApiError(413, "RequestEntityTooLarge", f"Request entity too large: limit is {LIMIT}")
 
 
 def read(request: http.Request, api_version: str, kind: str) -> Body:
@@ -168,6 +175,18 @@ def options_of(request: http.Request, kind: str) -> Object:
         return decoding.decode(f"meta.v1.{kind}", body.value)
     except decoding.DecodeError as error:
         raise messages.bad_request(f'{kind} in version "v1" cannot be handled as a {kind}: {error}') from None
+
+
+def of_type(request: http.Request, type_name: str, api_version: str, kind: str) -> Object:
+    """The object of a subresource whose type is not the resource's own (TokenRequest, Binding, Eviction)."""
+    body = read(request, api_version, kind)
+    version = api_version.rpartition("/")[2]
+    if body.failure:
+        raise messages.bad_request(f"couldn't get version/kind; json parse error: {body.failure}")
+    try:
+        return decoding.decode(type_name, {} if body.value is None else body.value)
+    except decoding.DecodeError as error:
+        raise messages.bad_request(f'{kind} in version "{version}" cannot be handled as a {kind}: {error}') from None
 
 
 def dry_run_errors(values: list[str]) -> list[fielderrors.FieldError]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from kubesim import http
 from kubesim.apiserver import (
+    authentication,
     authorization,
     bodies,
     discovery,
@@ -42,7 +43,10 @@ def handle(server: ApiServer, request: http.Request) -> http.Response:
     """Answer one request; every ApiError becomes its Status."""
     warnings: list[str] = []
     try:
-        request = authorization.impersonate(request)
+        request = authentication.authenticate(server, request)
+        if len(request.body) > bodies.LIMIT:
+            raise bodies.too_large()
+        request = authorization.impersonate(server, request)
         target = paths.parse(request.path)
         if target is None:
             return _elsewhere(server, request)
@@ -50,7 +54,7 @@ def handle(server: ApiServer, request: http.Request) -> http.Response:
         if resource is None:
             if not server.served.has(target.group, target.version):
                 return wire.text(NOT_FOUND, 404)
-            authorization.check(server, request, target, None)
+            authorization.check(server, request, target)
             return wire.error(messages.resource_not_found())
         conversion = server.served.conversion(target.group, target.version, target.resource)
         if conversion is not None:
@@ -58,12 +62,17 @@ def handle(server: ApiServer, request: http.Request) -> http.Response:
 
             return oldversions.Handler(server, request, target, conversion, warnings).run()
         return _Handler(server, request, target, resource, warnings).run()
+    except authorization.Forbidden as error:
+        answer = wire.error(error, warnings=warnings)
+        answer.headers.append(("X-Content-Type-Options", "nosniff"))
+        return answer
     except ApiError as error:
         return wire.error(error, warnings=warnings)
 
 
 def _elsewhere(server: ApiServer, request: http.Request) -> http.Response:
     """Paths that are no resource's: discovery, health, OpenAPI."""
+    authorization.check(server, request, None)
     if request.method not in ("GET", "HEAD"):
         return wire.text(NOT_FOUND, 404)
     for module in (discovery, health, openapi):
@@ -96,7 +105,7 @@ class _Handler:
 
     def run(self) -> http.Response:
         target, method = self.target, self.request.method
-        authorization.check(self.server, self.request, target, self.resource)
+        authorization.check(self.server, self.request, target)
         verb = target.verb(method)
         if target.namespace and not self.resource.namespaced:
             return wire.error(messages.resource_not_found())

@@ -70,6 +70,8 @@ class ApiServer:
             port=port,
         )
         self.kubelets: dict[str, KubeletApi] = {}
+        # Bearer tokens beside those of service accounts, and whose they are: set by the front that hands them out.
+        self.tokens: dict[str, http.User] = {}
         # The way into the cluster's network, for the proxy subresources: set by whoever composes the cluster.
         self.dial: Dial | None = None
         self.served = Served(self.settings.minor)

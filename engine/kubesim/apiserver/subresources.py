@@ -8,10 +8,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from kubesim import http, ids, schema
-from kubesim.apiserver import authorization, bodies, messages, negotiation, podinside, scale, wire
+from kubesim.apiserver import (
+    authentication,
+    authorization,
+    bodies,
+    fielderrors,
+    messages,
+    negotiation,
+    podinside,
+    scale,
+    wire,
+)
 from kubesim.apiserver.call import Call, DeleteOptions
 from kubesim.errors import ApiError
 from kubesim.machinery import objects
+from kubesim.programs import tokens
 
 if TYPE_CHECKING:
     from kubesim.apiserver.server import ApiServer
@@ -89,16 +100,14 @@ def update(server: ApiServer, call: Call, obj: Object) -> Object:
 
 
 def _bind(handler: Any) -> http.Response:
-    body = bodies.read(handler.request, "v1", "Binding")
-    if body.failure or not isinstance(body.value, dict):
-        raise messages.bad_request(f"couldn't get version/kind; json parse error: {body.failure or 'not an object'}")
-    handler.registry.strategy(handler.resource).bind(handler.call, body.value)
+    body = bodies.of_type(handler.request, "core.v1.Binding", "v1", "Binding")
+    handler.registry.strategy(handler.resource).bind(handler.call, body)
     return handler.answer({**wire.success(), "code": 201}, 201)
 
 
 def _evict(handler: Any) -> http.Response:
-    body = bodies.read(handler.request, "policy/v1", "Eviction")
-    given = (body.value or {}).get("deleteOptions") or {} if isinstance(body.value, dict) else {}
+    body = bodies.of_type(handler.request, "policy.v1.Eviction", "policy/v1", "Eviction")
+    given = body.get("deleteOptions") or {}
     options = DeleteOptions(
         grace_period_seconds=given.get("gracePeriodSeconds"),
         propagation=given.get("propagationPolicy", ""),
@@ -151,29 +160,57 @@ def _over_budget(budget: Object) -> ApiError:
 
 
 def _token(handler: Any) -> http.Response:
-    """POST serviceaccounts/NAME/token: a token that says whose it is; nothing in it is secret."""
-    call = handler.call
+    """POST serviceaccounts/NAME/token (TokenREST.Create)."""
+    call, server = handler.call, handler.server
     account = handler.registry.get(handler.resource, call.namespace, call.name)
-    body = bodies.read(handler.request, "authentication.k8s.io/v1", "TokenRequest")
-    spec = ((body.value or {}).get("spec") or {}) if isinstance(body.value, dict) else {}
+    body = bodies.of_type(handler.request, "authentication.v1.TokenRequest", "authentication.k8s.io/v1", "TokenRequest")
+    spec = body.get("spec") or {}
     seconds = spec.get("expirationSeconds", 3600)
-    now = handler.server.world.now
-    user = f"system:serviceaccount:{call.namespace}:{call.name}"
+    why = ""
+    if seconds < 600:
+        why = "may not specify a duration less than 10 minutes"
+    elif seconds > 1 << 32:
+        why = "may not specify a duration larger than 2^32 seconds"
+    if why:
+        errors = [fielderrors.invalid("spec.expirationSeconds", seconds, why)]
+        raise messages.invalid("TokenRequest", "authentication.k8s.io", "", errors)
+    reference = spec.get("boundObjectRef")
+    audiences = tuple(spec.get("audiences") or (tokens.ISSUER,))
+    pod = _bound_pod(handler, reference, call.name) if reference else None
+    token = tokens.issue(server.world, call.namespace, call.name, account["metadata"]["uid"], pod, seconds, audiences)
+    expires = tokens.claims(server.world, token) or {}
     answer = {
         "kind": "TokenRequest",
         "apiVersion": "authentication.k8s.io/v1",
-        "metadata": {"name": call.name, "namespace": call.namespace, "creationTimestamp": ids.timestamp(now)},
-        "spec": {
-            "audiences": spec.get("audiences") or ["https://kubernetes.default.svc.cluster.local"],
-            "expirationSeconds": seconds,
-            "boundObjectRef": spec.get("boundObjectRef"),
+        "metadata": {
+            "name": call.name,
+            "namespace": call.namespace,
+            "creationTimestamp": ids.timestamp(server.world.now),
         },
+        "spec": {"audiences": list(audiences), "expirationSeconds": seconds, "boundObjectRef": reference},
         "status": {
-            "token": f"kubesim.{user}.{account['metadata']['uid']}",
-            "expirationTimestamp": ids.timestamp(now + seconds),
+            "token": token,
+            "expirationTimestamp": ids.timestamp(min(expires["exp"], server.world.now + seconds)),
         },
     }
     return handler.answer(answer, 201)
+
+
+def _bound_pod(handler: Any, reference: Object, account: str) -> Object:
+    """The pod that a token is to live no longer than."""
+    if reference.get("kind") != "Pod":
+        what = f"{reference.get('apiVersion', '')}, Kind={reference.get('kind', '')}"
+        raise messages.bad_request(f"not simulated: a token bound to {what}; bind it to a Pod")
+    pods = schema.RESOURCES["pods"]
+    pod: Object = handler.registry.get(pods, handler.call.namespace, reference.get("name", ""))
+    uid = reference.get("uid", "")
+    if uid and uid != pod["metadata"]["uid"]:
+        why = f"the UID in the bound object reference ({uid}) does not match the UID in record. "
+        raise messages.conflict(pods, reference["name"], why + "The object might have been deleted and then recreated")
+    if pod["spec"].get("serviceAccountName") != account:
+        who = f'cannot bind token for serviceaccount "{account}"'
+        raise messages.bad_request(f"{who} to pod running with different serviceaccount name.")
+    return pod
 
 
 # -- reviews: resources that are only ever created, and never kept -----------------------------------------------
@@ -185,34 +222,51 @@ def review(handler: Any, obj: Object) -> Object:
     spec = obj.get("spec") or {}
     match handler.resource.plural:
         case "selfsubjectreviews":
-            groups = list(user.groups)
-            return {**obj, "status": {"userInfo": {"username": user.name, "groups": groups}}}
+            return {**obj, "status": {"userInfo": _info(user)}}
         case "selfsubjectrulesreviews":
             return {**obj, "status": _rules(server, user, spec.get("namespace", ""))}
         case "tokenreviews":
-            return {**obj, "status": {"user": {}, "error": "not simulated: token review"}}
+            return {**obj, "status": _token_status(server, spec)}
     if handler.resource.plural != "selfsubjectaccessreviews":
-        user = http.User(name=spec.get("user", ""), groups=tuple(spec.get("groups", ())))
+        user = http.User(name=spec.get("user", ""), groups=tuple(spec.get("groups") or ()))
     return {**obj, "status": _access(server, user, spec)}
 
 
+def _info(user: http.User) -> Object:
+    """authentication/v1 UserInfo."""
+    found: Object = {"username": user.name, "uid": user.uid, "groups": list(user.groups)}
+    found["extra"] = {key: list(values) for key, values in user.extra}
+    return {key: value for key, value in found.items() if value}
+
+
+def _token_status(server: ApiServer, spec: Object) -> Object:
+    user = authentication.of_token(server, spec.get("token") or "")
+    if user is None:
+        return {"user": {}, "error": "invalid bearer token"}
+    audiences = {"audiences": spec["audiences"]} if spec.get("audiences") else {"audiences": [tokens.ISSUER]}
+    return {"authenticated": True, "user": _info(user), **audiences}
+
+
 def _access(server: ApiServer, user: http.User, spec: Object) -> Object:
-    wanted = spec.get("resourceAttributes")
+    wanted, path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
     if wanted is None:
-        return {"allowed": "system:masters" in user.groups}
-    plural = wanted.get("resource", "")
-    if wanted.get("subresource"):
-        plural = f"{plural}/{wanted['subresource']}"
-    fine = authorization.allowed(
-        server,
-        user,
-        wanted.get("verb", ""),
-        wanted.get("group", ""),
-        plural,
-        wanted.get("namespace", ""),
-        wanted.get("name", ""),
-    )
-    return {"allowed": fine}
+        path = path or {}
+        wish = authorization.Wish(verb=path.get("verb", ""), path=path.get("path", "") or "/")
+    else:
+        plural = wanted.get("resource", "")
+        if wanted.get("subresource"):
+            plural = f"{plural}/{wanted['subresource']}"
+        wish = authorization.Wish(
+            verb=wanted.get("verb", ""),
+            group=wanted.get("group", ""),
+            resource=plural,
+            namespace=wanted.get("namespace", ""),
+            name=wanted.get("name", ""),
+        )
+    if authorization.MASTERS in user.groups:
+        return {"allowed": True}
+    why = authorization.reason(server, user, wish)
+    return {"allowed": False} if why is None else {"allowed": True, "reason": why}
 
 
 def _rules(server: ApiServer, user: http.User, namespace: str) -> Object:

@@ -8,23 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
 from kubesim import http
-from kubesim.errors import ApiError
+from kubesim.apiserver import authentication, bodies, wire
 from kubesim.fronts import pacing, spdy, tunnel
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
-# etcd takes 1.5 MiB an object; kube-apiserver refuses bodies over 3 MiB (`MaxRequestBodyBytes`).
-MAX_BODY = 3 * 1024 * 1024
 SUBPROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io")
 CLOSE_CHANNEL = 0xFF
+
+
+# Where a connection comes from: address and port.
+Peer = tuple[str, int]
 
 
 class Server(Protocol):
@@ -41,12 +43,28 @@ class Beside(Protocol):
 
 
 class App:
-    """See the module.  `beside` is another port that is served in the same event loop."""
+    """See the module.  `beside` is what else begins and ends with the same event loop.
 
-    def __init__(self, server: Server, pacer: pacing.Pacer, beside: Beside | None = None) -> None:
+    `open`: whoever comes is the admin.  Else a request without a token, on a connection without a client certificate
+    (`arrived`), is refused.
+    """
+
+    def __init__(
+        self, server: Server, pacer: pacing.Pacer, beside: Sequence[Beside] = (), *, open: bool = True
+    ) -> None:
         self._server = server
         self._pacer = pacer
         self._beside = beside
+        self._open = open
+        # Whose certificate was shown on the connection from an address and port.
+        self._known: dict[Peer, http.User] = {}
+
+    def arrived(self, peer: Peer, user: http.User | None) -> None:
+        """A connection was made from there, by the owner of a certificate (None: none was shown)."""
+        if user is None:
+            self._known.pop(peer, None)
+        else:
+            self._known[peer] = user
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -62,14 +80,14 @@ class App:
             message = await receive()
             if message["type"] == "lifespan.startup":
                 ticking = asyncio.create_task(self._tick())
-                if self._beside is not None:
-                    await self._beside.start()
+                for each in self._beside:
+                    await each.start()
                 await send({"type": "lifespan.startup.complete"})
             elif message["type"] == "lifespan.shutdown":
                 if ticking is not None:
                     ticking.cancel()
-                if self._beside is not None:
-                    self._beside.close()
+                for each in self._beside:
+                    each.close()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 
@@ -78,9 +96,17 @@ class App:
             await asyncio.sleep(pacing.TICK)
             self._pacer.catch_up()
 
-    def answer(self, request: http.Request) -> http.Response:
-        """What the server says now."""
+    def answer(self, request: http.Request, peer: Peer | None) -> http.Response:
+        """What the server says now to a request from there."""
         self._pacer.catch_up()
+        if not self._open:
+            user = self._known.get(peer) if peer else None
+            if user is not None:
+                # The certificate comes first, as upstream's union of authenticators has it.
+                headers = {key: value for key, value in request.headers.items() if key != "authorization"}
+                request = replace(request, user=user, headers=headers)
+            elif "authorization" not in request.headers:
+                return wire.error(authentication.unauthorized())
         answer = self._server.handle(request)
         self._pacer.catch_up()
         return answer
@@ -96,7 +122,8 @@ class App:
                 query=tuple(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)),
                 headers=_request_headers(scope),
                 body=body,
-            )
+            ),
+            _peer(scope),
         )
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -106,8 +133,8 @@ class App:
             if message["type"] == "http.disconnect":
                 return
             body += message.get("body", b"")
-            if len(body) > MAX_BODY:
-                answer = too_large()
+            if len(body) > bodies.LIMIT:
+                answer = wire.error(bodies.too_large())
                 break
             if not message.get("more_body"):
                 answer = self._answer(scope, body)
@@ -174,7 +201,7 @@ class App:
         await send({"type": "websocket.accept", "subprotocol": tunnel.TUNNELED})
         outgoing: asyncio.Queue[bytes] = asyncio.Queue()
         request = http.Request(method="POST", path=scope["path"], headers=_request_headers(scope))
-        forward = tunnel.Forward(self, request, outgoing.put_nowait, lambda: None)
+        forward = tunnel.Forward(self, request, _peer(scope), outgoing.put_nowait, lambda: None)
         sending = asyncio.create_task(_pass_on(outgoing, send))
         try:
             while (message := await receive())["type"] != "websocket.disconnect":
@@ -238,7 +265,16 @@ async def _chunks(
 
 
 def _request_headers(scope: Scope) -> dict[str, str]:
-    return {key.decode("latin-1").lower(): value.decode("latin-1") for key, value in scope["headers"]}
+    """By name; what stands there more than once is one list (RFC 9110 section 5.3)."""
+    found: dict[str, str] = {}
+    for key, value in scope["headers"]:
+        name, text = key.decode("latin-1").lower(), value.decode("latin-1")
+        found[name] = f"{found[name]}, {text}" if name in found else text
+    return found
+
+
+def _peer(scope: Scope) -> Peer | None:
+    return tuple(scope["client"][:2]) if scope.get("client") else None
 
 
 def _headers(answer: http.Response) -> list[tuple[bytes, bytes]]:
@@ -246,9 +282,3 @@ def _headers(answer: http.Response) -> list[tuple[bytes, bytes]]:
     if answer.stream is None and not any(key == b"content-length" for key, _ in headers):
         headers.append((b"content-length", str(len(answer.body)).encode()))
     return headers
-
-
-def too_large() -> http.Response:
-    error = ApiError(413, "RequestEntityTooLarge", f"Request entity too large: limit is {MAX_BODY}")
-    body = json.dumps(error.status(), separators=(",", ":")).encode()
-    return http.Response(status=error.code, headers=[("Content-Type", "application/json")], body=body)

@@ -75,7 +75,12 @@ def shell(preset: str, seed: int, script: str | None, as_json: bool) -> None:
 
 
 @main.command()
-@PRESET
+@click.option(
+    "--preset",
+    default=None,
+    metavar="P",
+    help="Which cluster; `kubesim presets` lists them.  [default: what --state holds, else kind]",
+)
 @SEED
 @click.option("--port", default=0, show_default=True, metavar="PORT", help="TCP port; 0 takes a free one.")
 @click.option("--host", default="127.0.0.1", show_default=True, metavar="ADDRESS", help="Where to listen.")
@@ -89,13 +94,53 @@ def shell(preset: str, seed: int, script: str | None, as_json: bool) -> None:
 @click.option(
     "--dns-port", type=int, default=None, metavar="PORT", help="Answer DNS there, over UDP and TCP; 0 takes a free one."
 )
+@click.option(
+    "--secure/--insecure",
+    "secure",
+    default=None,
+    help="HTTPS with tokens and client certificates, or plain HTTP for everybody on this machine.  "
+    "[default: secure; for the presets bare and bare-dual insecure]",
+)
+@click.option(
+    "--user",
+    "users",
+    multiple=True,
+    metavar="NAME[:GROUP,...]",
+    help="Give this user a client certificate, and a context in the kubeconfig; RBAC says what it may do.",
+)
+@click.option(
+    "--state",
+    default="",
+    metavar="FILE",
+    help="Begin as this file says, if there is one; save there at the end and on SIGUSR1.",
+)
 def serve(
-    preset: str, seed: int, port: int, host: str, kubeconfig: str, speed: float, dns_port: int | None
+    preset: str | None,
+    seed: int,
+    port: int,
+    host: str,
+    kubeconfig: str,
+    speed: float,
+    dns_port: int | None,
+    secure: bool | None,
+    users: tuple[str, ...],
+    state: str,
 ) -> None:
     """The API server on a real port, for real kubectl; with --dns-port the cluster's DNS too, for real dig."""
     from kubesim.fronts import serve as server
 
-    server.serve(preset, seed, host=host, port=port, kubeconfig=kubeconfig, speed=speed, dns_port=dns_port)
+    server.serve(
+        preset,
+        seed,
+        host=host,
+        port=port,
+        kubeconfig=kubeconfig,
+        speed=speed,
+        dns_port=dns_port,
+        insecure=None if secure is None else not secure,
+        people=users,
+        state=state,
+    )
 
 
 @main.command()

@@ -18,7 +18,7 @@ from urllib.parse import parse_qsl, unquote
 import h11
 
 from kubesim import http
-from kubesim.fronts import spdy
+from kubesim.fronts import identity, spdy
 
 # The sub-protocol of a WebSocket that carries SPDY (apimachinery `pkg/util/portforward/constants.go`).
 TUNNELED = "SPDY/3.1+portforward.k8s.io"
@@ -33,7 +33,8 @@ LINGER = 10.0
 class Backend(Protocol):
     """What is behind the connection (`asgi.App`)."""
 
-    def answer(self, request: http.Request) -> http.Response: ...
+    def answer(self, request: http.Request, peer: tuple[str, int] | None) -> http.Response: ...
+    def arrived(self, peer: tuple[str, int], user: http.User | None) -> None: ...
     def catch_up(self) -> None: ...
 
 
@@ -133,10 +134,16 @@ class Forward(Tunnel):
     of its own with the kubelet."""
 
     def __init__(
-        self, backend: Backend, request: http.Request, write: Callable[[bytes], None], finished: Callable[[], None]
+        self,
+        backend: Backend,
+        request: http.Request,
+        peer: tuple[str, int] | None,
+        write: Callable[[bytes], None],
+        finished: Callable[[], None],
     ) -> None:
         super().__init__(backend, write, finished)
         self._request = request
+        self._peer = peer
         self._errors: dict[str, int] = {}  # streams by request id
         self._pairs: dict[int, Pair] = {}  # by data stream
 
@@ -155,7 +162,7 @@ class Forward(Tunnel):
         request = http.Request(
             method="POST", path=self._request.path, query=(("ports", port),), headers=self._request.headers
         )
-        answer = self.backend.answer(request)
+        answer = self.backend.answer(request, self._peer)
         if answer.session is None:
             self.spdy.send(error, answer.body, end=True)
             self.spdy.send(event.stream, b"", end=True)
@@ -213,6 +220,13 @@ def protocols(backend: Backend) -> type[asyncio.Protocol]:
     class WithSpdy(H11Protocol):
         _head: bytes | None = b""
         _tunnel: Tunnel | None = None
+        _peer: tuple[str, int] | None = None
+
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            tls = transport.get_extra_info("ssl_object")
+            self._peer = tuple(transport.get_extra_info("peername")[:2])
+            backend.arrived(self._peer, identity.user_of(tls.getpeercert()) if tls is not None else None)
 
         def data_received(self, data: bytes) -> None:
             if self._tunnel is not None:
@@ -241,7 +255,7 @@ def protocols(backend: Backend) -> type[asyncio.Protocol]:
             forward = request.path.endswith("/portforward")
             offered = [each.strip() for each in request.headers.get("x-stream-protocol-version", "").split(",")]
             known = next((each for each in (PORT_FORWARD if forward else REMOTE_COMMAND) if each in offered), None)
-            answer = backend.answer(request)
+            answer = backend.answer(request, self._peer)
             if answer.session is None or known is None:
                 if answer.session is not None:
                     answer.session.close()
@@ -256,7 +270,7 @@ def protocols(backend: Backend) -> type[asyncio.Protocol]:
             if forward:
                 # That session was for the server to say whether it may be; each connection gets its own.
                 answer.session.close()
-                self._tunnel = Forward(backend, request, self.transport.write, self._finished)
+                self._tunnel = Forward(backend, request, self._peer, self.transport.write, self._finished)
             else:
                 self._tunnel = Command(backend, answer.session, self.transport.write, self._finished)
 

@@ -36,6 +36,8 @@ START = (0.15, 0.25)
 SHOWN = 2.0
 # Linux: 128 + SIGKILL, 128 + SIGTERM.
 KILLED, TERMINATED = 137, 143
+# What containerd says of a container that it lost sight of (`unknownExitCode`).
+LOST = 255
 MESSAGE_LIMIT = 4096
 FALLBACK_LINES = 80
 
@@ -88,8 +90,33 @@ class Container:
 
     # -- its life -------------------------------------------------------------------------------------------
 
+    def resume(self, known: Object) -> None:
+        """It ran before its node was rebooted; `known` is its ContainerStatus of then.  What ran was ended by the reboot."""
+        if not known.get("containerID"):
+            return
+        self._runs = known.get("restartCount", 0) + 1
+        ended = dict((known.get("state") or {}).get("terminated") or {})
+        if not ended:
+            began = ((known.get("state") or {}).get("running") or {}).get("startedAt", ids.timestamp(self.world.now))
+            ended = {
+                "exitCode": LOST,
+                "reason": "Unknown",
+                "startedAt": began,
+                "finishedAt": ids.timestamp(self.world.now),
+                "containerID": known["containerID"],
+            }
+        self.state.restarts = known.get("restartCount", 0)
+        self.state.image_id, self.state.container_id = known.get("imageID", ""), known["containerID"]
+        if self.init or self._comes_back(ended["exitCode"]):
+            self.state.last = {"terminated": ended}
+        else:
+            self.state.state = {"terminated": ended}
+
     async def keep(self) -> int:
         """Run it, again and again as its restart policy says; the exit code of the last run."""
+        if self.state.exit_code is not None:
+            # A reboot found it at its end (`resume`).
+            return self.state.exit_code
         while True:
             if not await self._start():
                 continue

@@ -8,11 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from kubesim import ids
 from kubesim.client import Object
 from kubesim.errors import ApiError
 from kubesim.files import FileSystem
 from kubesim.machinery import objects
-from kubesim.node import cni, env, resolvconf, status, volumes
+from kubesim.node import cni, env, resolvconf, static, status, volumes
 from kubesim.node.container import Container
 from kubesim.programs import entry
 from kubesim.world import Task
@@ -63,7 +64,28 @@ class PodWorker:
         self._grace: float | None = None
 
     def start(self) -> None:
+        """Run it; what its status says of an earlier run was before a reboot of the node."""
+        shown = self.pod
+        if self.static:
+            mirror = self.kubelet.client.find("pods", objects.name(self.pod), objects.namespace(self.pod)) or {}
+            shown = mirror if objects.annotations(mirror).get(static.MIRROR) == objects.uid(self.pod) else shown
+        before = shown.get("status") or {}
+        known = {
+            each["name"]: each
+            for key in ("initContainerStatuses", "containerStatuses")
+            for each in before.get(key) or ()
+            if each.get("containerID")
+        }
         self.changed()
+        if known:
+            self.started = ids.parse_timestamp(before["startTime"]) if before.get("startTime") else self.started
+            for each in self.containers:
+                each.resume(known.get(each.spec["name"], {}))
+            if self.pod["spec"].get("restartPolicy") == "Never":
+                # computePodActions: no second sandbox for a pod that may not restart.
+                self.finished = True
+                return
+            self.event("Normal", "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")
         self._spawn(self._run(), "sync")
 
     def _spawn(self, coro: Any, what: str) -> None:
@@ -101,7 +123,8 @@ class PodWorker:
                 await self._finish()
                 return
         for each in self.main:
-            each.state.state = {"waiting": {"reason": status.CREATING}}
+            if each.state.exit_code is None:
+                each.state.state = {"waiting": {"reason": status.CREATING}}
         running = [self.world.spawn(each.keep(), f"{objects.key(self.pod)}: {each.spec['name']}") for each in self.main]
         self._tasks += running
         for task in running:

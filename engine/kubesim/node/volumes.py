@@ -67,7 +67,9 @@ def _projected(each: Object, pod: Object, source: Source) -> dict[str, bytes]:
         return _downward(each["downwardAPI"], pod, source)
     if each.get("serviceAccountToken") is not None:
         account = pod["spec"].get("serviceAccountName", "default")
-        token = tokens.issue(source.world, objects.namespace(pod), account, pod=pod)
+        owner = source.find("serviceaccounts", account, objects.namespace(pod))
+        uid = owner["metadata"]["uid"] if owner else ""
+        token = tokens.issue(source.world, objects.namespace(pod), account, uid, pod=pod)
         return {each["serviceAccountToken"]["path"]: token.encode()}
     raise env.ConfigError(f"projected volume source {', '.join(each)} is not known to the embedded cluster")
 

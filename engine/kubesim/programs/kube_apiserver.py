@@ -14,12 +14,11 @@ from urllib.parse import parse_qsl, urlsplit
 
 from kubesim import klog
 from kubesim.errors import LearnerError
-from kubesim.http import Request, Response, Stream, User
+from kubesim.http import ANONYMOUS, Request, Response, Stream, User
 from kubesim.programs import authority, disks, http, tls, tokens
 from kubesim.programs.image import Image, Process
 from kubesim.world import Cancelled, Future, World
 
-ANONYMOUS = User(name="system:anonymous", groups=("system:unauthenticated",))
 UNAUTHORIZED = b"""\
 {"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure","message":"Unauthorized","reason":"Unauthorized","code":401}
 """

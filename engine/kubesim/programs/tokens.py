@@ -1,7 +1,7 @@
 """Service account tokens: what a pod finds in /var/run/secrets/kubernetes.io/serviceaccount/token.
 
 A JSON Web Token with the claims of a bound one (KEP-1205), so that a learner who decodes it sees who it is; its signature is a
-keyed hash by the cluster's seed, which says that this cluster issued it, and is no secret from anybody in this process.
+keyed hash by the cluster's seed and the world's secret (there is one where strangers can reach the server, `fronts.serve`).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import base64
 import hashlib
 import hmac
 import json
+import uuid
 from typing import Any
 
 from kubesim.http import User
@@ -22,21 +23,29 @@ ASKED, EXTENDED = 3607, 365 * 24 * 3600
 
 
 def issue(
-    world: World, namespace: str, account: str, uid: str = "", pod: dict[str, Any] | None = None, seconds: int = ASKED
+    world: World,
+    namespace: str,
+    account: str,
+    uid: str = "",
+    pod: dict[str, Any] | None = None,
+    seconds: int = ASKED,
+    audiences: tuple[str, ...] = (ISSUER,),
 ) -> str:
     """A token of a service account, bound to a pod if one is given."""
     now = int(world.now)
     bound: dict[str, Any] = {"namespace": namespace, "serviceaccount": {"name": account, "uid": uid}}
     if pod is not None:
-        bound["node"] = {"name": pod["spec"].get("nodeName", "")}
+        if pod["spec"].get("nodeName"):
+            bound["node"] = {"name": pod["spec"]["nodeName"]}
         bound["pod"] = {"name": pod["metadata"]["name"], "uid": pod["metadata"].get("uid", "")}
     if seconds == ASKED:
         bound["warnafter"] = now + ASKED
     claims = {
-        "aud": [ISSUER],
+        "aud": list(audiences),
         "exp": now + (EXTENDED if seconds == ASKED else seconds),
         "iat": now,
         "iss": ISSUER,
+        "jti": str(uuid.UUID(int=world.rng("tokens").getrandbits(128), version=4)),
         "kubernetes.io": bound,
         "nbf": now,
         "sub": f"system:serviceaccount:{namespace}:{account}",
@@ -45,18 +54,31 @@ def issue(
     return f"{signed}.{_signature(world, signed)}"
 
 
-def user(world: World, token: str) -> User | None:
-    """Who a token stands for; None when this cluster did not issue it, or its time is over."""
+def claims(world: World, token: str) -> dict[str, Any] | None:
+    """What a token says; None when this cluster did not issue it, or its time is over."""
     signed, _, signature = token.rpartition(".")
     if not hmac.compare_digest(signature.encode(), _signature(world, signed).encode()):
         return None
     middle = signed.partition(".")[2]
-    claims = json.loads(base64.urlsafe_b64decode(middle + "=" * (-len(middle) % 4)))
-    if claims["exp"] < world.now:
+    found: dict[str, Any] = json.loads(base64.urlsafe_b64decode(middle + "=" * (-len(middle) % 4)))
+    return None if found["exp"] < world.now else found
+
+
+def user(world: World, token: str) -> User | None:
+    """Who a token stands for; None as for `claims`."""
+    found = claims(world, token)
+    if found is None:
         return None
-    namespace = claims["kubernetes.io"]["namespace"]
+    bound = found["kubernetes.io"]
+    namespace = bound["namespace"]
     groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", "system:authenticated")
-    return User(name=claims["sub"], groups=groups)
+    extra = [("authentication.kubernetes.io/credential-id", (f"JTI={found['jti']}",))] if "jti" in found else []
+    for kind in ("node", "pod"):
+        if bound.get(kind):
+            extra.append((f"authentication.kubernetes.io/{kind}-name", (bound[kind]["name"],)))
+            if bound[kind].get("uid"):
+                extra.append((f"authentication.kubernetes.io/{kind}-uid", (bound[kind]["uid"],)))
+    return User(name=found["sub"], groups=groups, uid=bound["serviceaccount"]["uid"], extra=tuple(extra))
 
 
 def _encode(part: dict[str, Any]) -> str:
@@ -68,4 +90,5 @@ def _base64(data: bytes) -> str:
 
 
 def _signature(world: World, signed: str) -> str:
-    return _base64(hmac.new(f"tokens/{world.seed}".encode(), signed.encode(), hashlib.sha256).digest())
+    key = f"tokens/{world.seed}/{world.secret}"
+    return _base64(hmac.new(key.encode(), signed.encode(), hashlib.sha256).digest())

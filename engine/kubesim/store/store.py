@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -143,6 +143,11 @@ class Store:
         watchers = self._watchers.get(resource, [])
         if watcher in watchers:
             watchers.remove(watcher)
+
+    def restore(self, revision: int, objects: Mapping[str, Sequence[Object]]) -> None:
+        """Begin with these objects, at that revision, with nothing of the history before it."""
+        self._objects = {resource: {_key(obj): obj for obj in found} for resource, found in objects.items()}
+        self.revision = self.compacted = revision
 
     def compact(self) -> None:
         """Forget all history (what `etcdctl compact` at the present revision does)."""

@@ -38,7 +38,8 @@ AGGREGATE = GROUP + "/aggregate-to-"
 INNER_FIRST = ("view", "edit", "admin")
 LABELS = {"kubernetes.io/bootstrapping": "rbac-defaults"}
 # The server brings them up to date when it starts, unless somebody turns this off.
-ANNOTATIONS = {"rbac.authorization.kubernetes.io/autoupdate": "true"}
+AUTOUPDATE = "rbac.authorization.kubernetes.io/autoupdate"
+ANNOTATIONS = {AUTOUPDATE: "true"}
 CONTROLLER = "system:controller:"
 SERVER, AGGREGATOR = "kube-apiserver", "clusterrole-aggregation-controller"
 METADATA = ("name", "namespace", "uid", "creationTimestamp", "labels", "annotations")
@@ -60,16 +61,30 @@ class Role:
 
 
 def store(server: ApiServer) -> None:
-    """Put them into a new server's store."""
+    """Put them into the store; what is there already gets the rules and subjects that it lacks (`rbac/reconciliation`)."""
     now = ids.timestamp(server.world.now)
     tracked = server.settings.minor >= managedfields.SINCE
     for resource, manifest in manifests(server.settings.minor):
         fixed = manifest["metadata"]
+        known = server.store.get(resource, fixed.get("namespace", ""), fixed["name"])
+        if known is not None:
+            _reconcile(server, resource, known, manifest)
+            continue
         own = {"uid": ids.uid(server.world), "creationTimestamp": now}
         metadata = {field: own.get(field) or fixed.get(field) for field in METADATA if field in own or field in fixed}
         if tracked:
             metadata["managedFields"] = _owners(resource, manifest, now)
         server.store.create(resource, {**manifest, "metadata": metadata})
+
+
+def _reconcile(server: ApiServer, resource: str, known: Object, manifest: Object) -> None:
+    if known["metadata"].get("annotations", {}).get(AUTOUPDATE) != "true":
+        return
+    field = "rules" if "roles." in resource else "subjects"
+    there = known.get(field) or []
+    missing = [each for each in manifest.get(field) or () if each not in there]
+    if missing:
+        server.store.update(resource, {**known, field: [*there, *missing]})
 
 
 @cache
