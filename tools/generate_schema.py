@@ -55,7 +55,9 @@ POINTERS = frozenset(
     Endpoint.zone EndpointPort.name EndpointPort.protocol runtimeClassName preemptionPolicy ipFamilyPolicy volumeMode
     holderIdentity NetworkPolicyPort.protocol pathType recursiveReadOnly mountPropagation resourceClaimName
     preferredHolder strategy sideEffects failurePolicy matchPolicy timeoutSeconds.Webhook
-    insecureSkipTLSVerify.APIServiceSpec path.ServiceReference
+    insecureSkipTLSVerify.APIServiceSpec path.ServiceReference JSONSchemaProps.maximum JSONSchemaProps.minimum
+    JSONSchemaProps.multipleOf JSONSchemaProps.maxItems JSONSchemaProps.minItems JSONSchemaProps.maxLength
+    JSONSchemaProps.minLength JSONSchemaProps.maxProperties JSONSchemaProps.minProperties
     """,
     )
 )
