@@ -34,7 +34,8 @@ async def run(ctx: Context) -> int:
         address = await sockets.resolve_one(ctx.machine, server)
     except sockets.Failed:
         raise Usage(f"nslookup: couldn't get address for '{server}': not found\n") from None
-    busybox = ctx.name == "busybox nslookup" or is_busybox(ctx.machine)
+    # Where dig is, there are BIND's tools: on Alpine they take busybox's place (bind-tools; agnhost has them).
+    busybox = ctx.name == "busybox nslookup" or (is_busybox(ctx.machine) and "dig" not in ctx.machine.tools)
     if busybox and "apt-get" in ctx.machine.tools:
         return await _old_busybox(ctx, words[0], server, address)
     return await _Asking(ctx, settings, server, address, port, timeout, busybox).all(words[0], kind)
