@@ -16,6 +16,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import answers
+import rules
+
 REPEATS = 5
 
 
@@ -117,7 +120,9 @@ def memory(preset: str) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--preset", default="kind")
-    parser.add_argument("--services", type=int, nargs="*", metavar="N", help="also rules and walks at N Services each")
+    parser.add_argument(
+        "--services", type=int, nargs="*", default=rules.SIZES, metavar="N", help="rules and walks at N Services each"
+    )
     asked = parser.parse_args()
     preset = asked.preset
     figures = {
@@ -127,10 +132,9 @@ def main() -> None:
         "expose_to_first_answer": expose_to_answer(preset),
         "walks": walks(preset),
         "memory": memory(preset),
+        "dns": answers.measure(preset),
     }
     if asked.services:
-        import rules
-
         figures["rules"] = rules.measure(tuple(asked.services))
     print(json.dumps(figures, indent=2))
 
