@@ -1,6 +1,6 @@
 """Probes: asking a container whether it has started, is ready, is alive - by real packets from the node, or by a command.
 
-Sources: `pkg/kubelet/prober` (worker.go), `pkg/probe/{http,tcp,exec}`.
+Sources: `pkg/kubelet/prober` (worker.go), `pkg/probe/{http,tcp,exec,grpc}`.
 
 A probe that somebody waits for is foreground work: readiness and startup until they first succeed, liveness while it
 fails.  What has settled only comes round again: it is background.
@@ -78,6 +78,8 @@ def _too_late(kind: str, given: Object, target: Target, timeout: float) -> str:
         return f"{_get(given, target)}: {words}"
     if kind == "tcpSocket":
         return f"dial tcp {given.get('host') or target.address}:{port_of(given['port'], target)}: i/o timeout"
+    if kind == "grpc":
+        return f"timeout: health rpc did not complete within {timeout:g}s"
     return f"command timed out: {' '.join(given.get('command') or ())!r} timed out after {timeout:g}s"
 
 
@@ -144,7 +146,31 @@ async def _exec(given: Object, target: Target, timeout: float) -> None:
 
 
 async def _grpc(given: Object, target: Target, timeout: float) -> None:
-    raise Failed("not simulated: a grpc probe; use httpGet, tcpSocket or exec")
+    """pkg/probe/grpc/grpc.go: SERVING is a success, and nothing else."""
+    from kubesim.programs import grpc
+
+    at = f"{target.address}:{given['port']}"
+    try:
+        wire = await target.node.connect(target.address, given["port"], timeout=timeout)
+    except errors.TimedOut:
+        raise Failed(f'timeout: failed to connect service "{at}" within {timeout:g}s: context deadline exceeded') from None
+    except errors.NetError as error:
+        why = f"connection error: desc = \"transport: Error while dialing: {_dial(error, target.address, given['port'])}\""
+        raise Failed(f'error: failed to connect service at "{at}": {why}') from None
+    try:
+        status = await grpc.check(wire, at, given.get("service") or "")
+    except grpc.CallFailed as error:
+        if error.code == grpc.UNIMPLEMENTED:
+            name = "grpc.health.v1.Health"
+            raise Failed(f"error: this server does not implement the grpc health protocol ({name}): {error}") from None
+        code = grpc.CODE_NAMES.get(error.code, str(error.code))
+        raise Failed(f"error: health rpc probe failed: rpc error: code = {code} desc = {error}") from None
+    except (grpc.GrpcError, errors.NetError) as error:
+        raise Failed(f"error: health rpc probe failed: rpc error: code = Unavailable desc = {error}") from None
+    finally:
+        wire.close()
+    if status != grpc.SERVING:
+        raise Failed(f'service unhealthy (responded with "{grpc.STATUS_NAMES.get(status, status)}")')
 
 
 KINDS: dict[str, Callable[[Object, Target, float], Coroutine[Any, Any, None]]] = {

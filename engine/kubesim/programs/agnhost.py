@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kubesim import ids, klog
 from kubesim import world as world_module
@@ -17,7 +17,10 @@ from kubesim.programs import disks, fetch, http
 from kubesim.programs.image import Image, Process
 from kubesim.world import Cancelled, Task
 
-KNOWN = ("connect", "netexec", "pause", "serve-hostname")
+if TYPE_CHECKING:
+    from kubesim.net.sockets import Connection
+
+KNOWN = ("connect", "grpc-health-checking", "netexec", "pause", "serve-hostname")
 
 
 class NetExec:
@@ -225,6 +228,49 @@ async def _connect(process: Process) -> int:
     return 0
 
 
+async def _grpc_health_checking(process: Process) -> int:
+    """`agnhost grpc-health-checking`: a health service whose answer is changed by /make-serving and /make-not-serving."""
+    from kubesim.programs import grpc
+
+    say = klog.logger(process)
+    own = klog.flag(process.args, "service", "")
+    port, control = int(klog.flag(process.args, "port", "5000")), int(klog.flag(process.args, "http-port", "8080"))
+    status = grpc.SERVING
+
+    async def health(service: str) -> int | None:
+        return status if service in ("", own) else None
+
+    async def handle(request: http.Request) -> http.Response:
+        nonlocal status
+        if request.path == "/make-serving":
+            status = grpc.SERVING
+        elif request.path == "/make-not-serving":
+            status = grpc.NOT_SERVING
+        else:
+            return http.text("404 page not found\n", 404)
+        say(f"Mark as {grpc.STATUS_NAMES[status].replace('_', ' ').lower()}", "log.go:245")
+        return http.text("")
+
+    async def answer(connection: Connection) -> None:
+        try:
+            await grpc.serve(connection, health)
+        except (grpc.GrpcError, errors.NetError):
+            pass
+        finally:
+            connection.close()
+
+    net = process.machine.net
+    listener = net.listen("tcp", "", port)
+    web = process.world.spawn(http.Server(process.world, handle).serve(net.listen("tcp", "", control)), "grpc's control")
+    say(f"Http server starting to listen on :{control}", "log.go:245")
+    say(f"gRPC server starting to listen on :{port}", "log.go:245")
+    try:
+        while True:
+            process.world.spawn(answer(await listener.accept()), "a grpc call")
+    finally:
+        web.cancel()
+
+
 async def _pause(process: Process) -> int:
     process.log("Paused")
     try:
@@ -243,6 +289,8 @@ async def main(process: Process) -> int:
             return await _serve_hostname(process)
         case "connect":
             return await _connect(process)
+        case "grpc-health-checking":
+            return await _grpc_health_checking(process)
         case "pause":
             return await _pause(process)
     process.log(f'Error: unknown command "{command}" for "app" (simulated: {", ".join(KNOWN)})')
