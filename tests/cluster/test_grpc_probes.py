@@ -42,7 +42,8 @@ def test_a_service_that_serves_is_ready_until_it_says_otherwise(cluster: Cluster
     cluster.shell(f"curl -s {address}:8080/make-not-serving; sleep 3")
     assert cluster.shell(READY).stdout == "False"
     assert cluster.shell(LAST).stdout == 'Readiness probe failed: service unhealthy (responded with "NOT_SERVING")'
-    slices = "kubectl get endpointslices -o jsonpath='{.items[?(@.metadata.generateName==\"health-\")].endpoints[0].conditions.ready}'"
+    path = '{.items[?(@.metadata.generateName=="health-")].endpoints[0].conditions.ready}'
+    slices = f"kubectl get endpointslices -o jsonpath='{path}'"
     assert cluster.shell(slices).stdout == "false"
     cluster.shell(f"curl -s {address}:8080/make-serving; sleep 3")
     assert cluster.shell(READY).stdout == "True"
