@@ -61,6 +61,19 @@ def test_command_replaces_both_and_args_only_the_image_s_command():
     assert agnhost.argv({"command": ["sh"]}, {}) == ["sh"]
 
 
+def test_a_shell_starts_the_image_s_program_by_its_path(wire):
+    script = "exec /agnhost netexec --http-port=${WORKER_PORT:-8080}"
+    image = "registry.k8s.io/e2e-test-images/agnhost:2.53"
+    assert "Started HTTP server on port 8080" in wire.run(image, "one", command=["sh", "-c", script]).log[0]
+    # A Service named like the program sets the variable that the program reads as its own.
+    other = wire.run(image, "two", command=["sh", "-c", f"export WORKER_PORT=tcp://10.96.0.7:80; {script}"])
+    wire.world.advance(1)
+    assert other.log == [
+        'Error: invalid argument "tcp://10.96.0.7:80" for "--http-port" flag: strconv.ParseInt: parsing '
+        '"tcp://10.96.0.7:80": invalid syntax'
+    ]
+
+
 def test_variables_in_a_command():
     env = {"NODE_NAME": "kind-worker"}
     assert entry.expand("--name=$(NODE_NAME) $$(NODE_NAME) $(OTHER) $HOME", env) == (

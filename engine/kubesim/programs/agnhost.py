@@ -23,6 +23,20 @@ if TYPE_CHECKING:
 KNOWN = ("connect", "grpc-health-checking", "netexec", "pause", "serve-hostname")
 
 
+class BadFlag(Exception):
+    """A flag that cannot be what it is given."""
+
+
+def _number(args: list[str], name: str, default: str) -> int:
+    """An integer flag; BadFlag in the words of Go's pflag, as for `--http-port=tcp://10.96.0.7:80`."""
+    given = klog.flag(args, name, default)
+    try:
+        return int(given)
+    except ValueError:
+        why = f'strconv.ParseInt: parsing "{given}": invalid syntax'
+        raise BadFlag(f'invalid argument "{given}" for "--{name}" flag: {why}') from None
+
+
 class NetExec:
     """`agnhost netexec`: see the README's table of its paths."""
 
@@ -36,10 +50,10 @@ class NetExec:
 
     async def run(self) -> int:
         args = self.process.args
-        http_port = int(klog.flag(args, "http-port", "8080"))
-        udp_port = int(klog.flag(args, "udp-port", "8081"))
+        http_port = _number(args, "http-port", "8080")
+        udp_port = _number(args, "udp-port", "8081")
         tasks: list[Task[Any]] = []
-        if int(klog.flag(args, "sctp-port", "-1")) != -1:
+        if _number(args, "sctp-port", "-1") != -1:
             self.say("not simulated: netexec over SCTP", "netexec.go:200", "E")
             return 1
         listener = self.machine.net.listen("tcp", "", http_port)
@@ -187,7 +201,7 @@ async def _serve_hostname(process: Process) -> int:
     async def handler(request: http.Request) -> http.Response:
         return http.text(process.machine.hostname)
 
-    port = int(klog.flag(process.args, "port", "9376"))
+    port = _number(process.args, "port", "9376")
     klog.logger(process)("Serving on port " + str(port), "log.go:245")
     await http.Server(process.world, handler).serve(process.machine.net.listen("tcp", "", port))
     return 0
@@ -234,7 +248,7 @@ async def _grpc_health_checking(process: Process) -> int:
 
     say = klog.logger(process)
     own = klog.flag(process.args, "service", "")
-    port, control = int(klog.flag(process.args, "port", "5000")), int(klog.flag(process.args, "http-port", "8080"))
+    port, control = _number(process.args, "port", "5000"), _number(process.args, "http-port", "8080")
     status = grpc.SERVING
 
     async def health(service: str) -> int | None:
@@ -281,6 +295,14 @@ async def _pause(process: Process) -> int:
 
 
 async def main(process: Process) -> int:
+    try:
+        return await _subcommand(process)
+    except BadFlag as error:
+        process.log(f"Error: {error}")
+        return 1
+
+
+async def _subcommand(process: Process) -> int:
     command = process.args[1] if len(process.args) > 1 else "pause"
     match command:
         case "netexec":

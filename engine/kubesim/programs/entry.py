@@ -50,7 +50,9 @@ async def run(image: Image, process: Process) -> int:
     process = replace(process, args=args)
     taken = Taken()
     if image.program is not None:
-        for name in image.programs:
+        # By name, and by the path that the image starts it with where that is in no directory of $PATH (/agnhost).
+        rooted = [each for each in image.entrypoint[:1] if posixpath.basename(each) in image.programs]
+        for name in (*image.programs, *rooted):
             process.machine.programs[name] = _command(image, process, taken)
         if posixpath.basename(args[0]) in image.programs:
             return await image.program(process)
