@@ -31,9 +31,34 @@ def test_an_unknown_mode_is_refused_today(lab: Lab) -> None:
         lab.start(mode="magic")
 
 
-def test_a_mode_that_no_node_runs_is_named(lab: Lab) -> None:
-    with pytest.raises(NotSimulated, match="a node whose kube-proxy runs in ipvs mode"):
-        lab.start(mode="ipvs")
+def test_the_ipvs_mode_of_old_releases_is_named(lab: Lab) -> None:
+    with pytest.raises(NotSimulated, match=r"the ipvs mode of kube-proxy v1\.16\.7"):
+        lab.start("v1.16.7", mode="ipvs")
+
+
+def test_ipvs_says_that_it_is_deprecated_and_which_scheduler_it_takes(lab: Lab) -> None:
+    lab.start(mode="ipvs")
+    said = [line.partition("] ")[2] for line in lab.log]
+    at = said.index('"Using ipvs Proxier"')
+    deprecated = (
+        "The ipvs proxier is now deprecated and may be removed in a future release. Please use 'nftables' instead."
+    )
+    assert said[at + 1 : at + 7] == [
+        f'"{deprecated}"',
+        '"IPVS scheduler not specified, use rr by default" ipFamily="IPv4"',
+        '"IPVS scheduler not specified, use rr by default" ipFamily="IPv6"',
+        '"Ipset name truncated" ipSetName="KUBE-6-LOAD-BALANCER-SOURCE-CIDR" truncatedName="KUBE-6-LOAD-BALANCER-SOURCE-CID"',
+        '"Ipset name truncated" ipSetName="KUBE-6-NODE-PORT-LOCAL-SCTP-HASH" truncatedName="KUBE-6-NODE-PORT-LOCAL-SCTP-HAS"',
+        '"Version info" version="v1.36.2"',
+    ]
+    assert next(line for line in lab.log if deprecated in line).startswith("E")
+
+
+def test_an_ipvs_scheduler_that_there_is_not(lab: Lab) -> None:
+    with pytest.raises(LearnerError, match="can't use the IPVS proxier: no such file or directory"):
+        lab.start(mode="ipvs", scheduler="nonsense")
+    with pytest.raises(NotSimulated, match="the IPVS scheduler 'mh'"):
+        lab.start(mode="ipvs", scheduler="mh")
 
 
 def test_healthz_says_when_rules_were_written(lab: Lab) -> None:

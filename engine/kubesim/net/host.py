@@ -112,7 +112,7 @@ class Host:
         if subnet.length < 31:
             broadcast = subnet.base | ~subnet.mask & 0xFFFFFFFF
             self.routes.add_local(address.text(broadcast), interface, "broadcast")
-        self._neighbours_changed()
+        self.forget_neighbours()
 
     def remove_address(self, interface: str, prefix: str, device: Interface | None = None) -> None:
         """`ip addr del`.  KeyError or ValueError when it is not there."""
@@ -133,29 +133,30 @@ class Host:
             self.routes.remove(str(subnet), interface)
         if subnet.length < 31:
             self.routes.remove_local(address.text(subnet.base | ~subnet.mask & 0xFFFFFFFF))
-        self._neighbours_changed()
+        self.forget_neighbours()
 
     def announce(self, ip: str) -> None:
         """Answer ARP for an address that is on none of the host's interfaces (as a program with a packet socket does)."""
         self.announced.add(ip)
-        self._neighbours_changed()
+        self.forget_neighbours()
 
     def withdraw(self, ip: str) -> None:
         """Answer for it no more."""
         self.announced.discard(ip)
-        self._neighbours_changed()
+        self.forget_neighbours()
 
-    def _neighbours_changed(self) -> None:
+    def forget_neighbours(self) -> None:
+        """Who answers ARP on its links may be another now: an address came or went, or a setting changed."""
         for each in self.interfaces.values():
             if each.segment is not None:
                 each.segment.forget()
 
-    def addresses(self, *, ipv6: bool = False) -> list[str]:
-        """The host's own addresses, loopback left out, in the order of its interfaces."""
+    def addresses(self, *, ipv6: bool = False, apart_from: str = "") -> list[str]:
+        """The host's own addresses, loopback left out, in the order of its interfaces; one interface's may be left out."""
         return [
             each.ip
             for interface in self.interfaces.values()
-            if interface.name != link.LOOPBACK
+            if interface.name not in (link.LOOPBACK, apart_from)
             for each in interface.addresses
             if (":" in each.ip) == ipv6
         ]

@@ -414,6 +414,12 @@ class Ipvs:
         """The service that a real server's command names."""
         return self._service(protocol, ip, port, "Service not defined")
 
+    def set_timeouts(self, tcp: float, tcp_fin: float, udp: float) -> None:
+        """--set, in seconds; 0 leaves one as it is."""
+        for name, seconds in (("ESTABLISHED", tcp), ("FIN_WAIT", tcp_fin), ("UDP", udp)):
+            if seconds:
+                self.connections.timeouts[name] = int(seconds)
+
     def _service(self, protocol: str, ip: str, port: int, missing: str) -> Service:
         found = self._services.get((protocol, ip, port))
         if found is None:

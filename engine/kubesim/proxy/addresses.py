@@ -86,12 +86,17 @@ class NodePortAddresses:
 
     def contains_ipv4_loopback(self) -> bool:
         """Whether NodePorts on 127.0.0.1 are asked for."""
-        return any(cidr.version == 4 and (cidr.network_address.is_loopback or contains(cidr, "127.0.0.1")) for cidr in self.cidrs)
+        return any(
+            cidr.version == 4 and (cidr.network_address.is_loopback or contains(cidr, "127.0.0.1"))
+            for cidr in self.cidrs
+        )
 
     def of_node(self, addresses: Iterable[str]) -> tuple[str, ...]:
         """Those of the node's addresses that match, in the node's order."""
         return tuple(
-            dict.fromkeys(each for each in map(canonical, addresses) if any(contains(cidr, each) for cidr in self.cidrs))
+            dict.fromkeys(
+                each for each in map(canonical, addresses) if any(contains(cidr, each) for cidr in self.cidrs)
+            )
         )
 
 

@@ -75,7 +75,9 @@ def mode(case: Case) -> str:
 def rules(case: Case) -> str:
     """What kube-proxy writes for the case at its first sync."""
     options = settings(case)
-    known = state.of_objects(options.family, options.node_name, case.get("services") or (), case.get("endpointSlices") or ())
+    known = state.of_objects(
+        options.family, options.node_name, case.get("services") or (), case.get("endpointSlices") or ()
+    )
     match mode(case):
         case "iptables":
             return iptables.Renderer(options).sync(known)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from kubesim.net import rules
 from kubesim.net.netfilter import CommandError
-from kubesim.proxy import iptables
+from kubesim.proxy import iptables, ipvs
 
 if TYPE_CHECKING:
     from kubesim.net.host import Host
@@ -27,8 +27,15 @@ def others(host: Host, mode: str) -> None:
     if mode == "nftables":
         for netfilter in (host.netfilter, host.netfilter6):
             iptables_leftovers(netfilter)
+        ipvs_leftovers(host)
     else:
         nftables_leftovers(host)
+
+
+def everything(host: Host) -> None:
+    """`kube-proxy --cleanup`: what any mode left."""
+    for mode in ("nftables", "iptables"):
+        others(host, mode)
 
 
 def nftables_leftovers(host: Host) -> None:
@@ -50,6 +57,26 @@ def iptables_leftovers(netfilter: Netfilter) -> None:
         _remove(present["nat"], [*_NAT, *services])
     if "filter" in present:
         _remove(present["filter"], _FILTER)
+
+
+def ipvs_leftovers(host: Host) -> None:
+    """All virtual servers, the dummy interface, the chains, and the sets of IPv4 (upstream forgets those of IPv6, whose names
+    differ: ipvs.CleanupLeftovers)."""
+    host.ipvs.clear()
+    host.remove_interface(ipvs.DUMMY)
+    chains = {"nat": ipvs.NAT_CHAINS, "filter": ipvs.FILTER_CHAINS}
+    for netfilter in (host.netfilter, host.netfilter6):
+        present = {table.name: table for table in netfilter.tables()}
+        for jump in ipvs.JUMPS:
+            table = present.get(jump.table)
+            if table is not None and jump.chain in table.chains:
+                _unlink(table, jump.source, rules.parse_line(jump.rule, ipv6=netfilter.ipv6))
+        for name, own in chains.items():
+            if name in present:
+                _remove(present[name], own)
+    for name in ipvs.SETS:
+        if name in host.ipsets and not host.ipsets.get(name).references:
+            host.ipsets.destroy(name)
 
 
 def _unlink(table: Table, chain: str, rule: rules.Rule) -> None:

@@ -58,7 +58,14 @@ class Config:
     sync_period: float = 30.0
     scheduler: str = ""
     strict_arp: bool = False
+    exclude_cidrs: tuple[str, ...] = ()
+    ipvs_timeouts: tuple[float, float, float] = (
+        0.0,
+        0.0,
+        0.0,
+    )  # tcpTimeout, tcpFinTimeout, udpTimeout; 0: the kernel's
     conntrack_tcp_liberal: bool = False
+    cleanup: bool = False
     unknown: tuple[str, ...] = ()
 
     @property
@@ -85,6 +92,10 @@ FLAGS: Mapping[str, str] = {
     "iptables-sync-period": "sync_period",
     "ipvs-scheduler": "scheduler",
     "ipvs-strict-arp": "strict_arp",
+    "ipvs-exclude-cidrs": "exclude_cidrs",
+    "ipvs-sync-period": "sync_period",
+    "ipvs-min-sync-period": "min_sync_period",
+    "cleanup": "cleanup",
     "conntrack-tcp-be-liberal": "conntrack_tcp_liberal",
 }
 WITHOUT_EFFECT = {"kubeconfig", "master", "v", "vmodule", "feature-gates", "bind-address", "oom-score-adj", "profiling"}
@@ -130,6 +141,10 @@ def parse(text: str) -> Config:
         "sync_period": _seconds(rules.get("syncPeriod")) or None,
         "scheduler": ipvs.get("scheduler"),
         "strict_arp": ipvs.get("strictARP"),
+        "exclude_cidrs": tuple(ipvs.get("excludeCIDRs") or ()),
+        "ipvs_timeouts": tuple(
+            _seconds(ipvs.get(name)) or 0.0 for name in ("tcpTimeout", "tcpFinTimeout", "udpTimeout")
+        ),
         "conntrack_tcp_liberal": (data.get("conntrack") or {}).get("tcpBeLiberal"),
         "unknown": tuple(unknown),
     }

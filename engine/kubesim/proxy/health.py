@@ -144,7 +144,9 @@ def metrics(mode: str, values: Callable[[], Mapping[str, float]]) -> Handler:
                 lines = []
                 for name, value in values().items():
                     bare = name.partition("{")[0]
-                    kind = "counter" if bare.endswith(("_total", "_count")) and "iptables_total" not in bare else "gauge"
+                    kind = (
+                        "counter" if bare.endswith(("_total", "_count")) and "iptables_total" not in bare else "gauge"
+                    )
                     header = f"# TYPE {bare} {kind}"
                     if header not in lines:
                         lines.append(header)

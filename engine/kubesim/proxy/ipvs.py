@@ -1,6 +1,6 @@
 """The ipvs mode: virtual servers in the kernel's load balancer, address sets, and the few iptables rules beside them.
 
-Every address of a Service is bound to a dummy interface (kube-ipvs0), so that the node takes packets for it, and is a
+Every address of a Service is bound to a dummy interface (`DUMMY`), so that the node takes packets for it, and is a
 virtual server of IPVS whose real servers are the endpoints.  iptables only masquerades, filters source ranges, and closes
 the node's own ports on those addresses; what it has to know of Services it asks of ipsets, so its rules do not grow.
 
@@ -10,6 +10,7 @@ Upstream: pkg/proxy/ipvs/proxier.go and ipset.go.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from kubesim.proxy import addresses, topology
@@ -17,6 +18,8 @@ from kubesim.proxy.iptables import Jump
 from kubesim.proxy.model import Endpoint, ServicePort
 from kubesim.proxy.settings import Settings
 from kubesim.proxy.state import State
+
+DUMMY = "kube-ipvs0"
 
 # The flags of a virtual server: IP_VS_SVC_F_PERSISTENT, and for scheduler mh the source port's part in the hash.
 PERSISTENT = 0x1
@@ -27,7 +30,10 @@ SETS = {
     "KUBE-LOOP-BACK": ("hash:ip,port,ip", "Kubernetes endpoints dst ip:port, source ip for solving hairpin purpose"),
     "KUBE-CLUSTER-IP": ("hash:ip,port", "Kubernetes service cluster ip + port for masquerade purpose"),
     "KUBE-EXTERNAL-IP": ("hash:ip,port", "Kubernetes service external ip + port for masquerade and filter purpose"),
-    "KUBE-EXTERNAL-IP-LOCAL": ("hash:ip,port", "Kubernetes service external ip + port with externalTrafficPolicy=local"),
+    "KUBE-EXTERNAL-IP-LOCAL": (
+        "hash:ip,port",
+        "Kubernetes service external ip + port with externalTrafficPolicy=local",
+    ),
     "KUBE-LOAD-BALANCER": ("hash:ip,port", "Kubernetes service lb portal"),
     "KUBE-LOAD-BALANCER-LOCAL": (
         "hash:ip,port",
@@ -116,15 +122,24 @@ class VirtualServer:
         ]
 
 
+# Address, port, protocol.
+Key = tuple[str, int, str]
+
+
 @dataclass(slots=True)
-class Ruleset:
-    """All that the mode writes: `restore` for iptables-restore, `sets` for ipset, `servers` for IPVS, and `bound`, the
-    addresses of the dummy interface."""
+class Part:
+    """What one port of a Service needs: members of `sets`, virtual `servers`, addresses `bound` to the dummy interface."""
+
+    sets: dict[str, set[str]] = field(default_factory=dict)
+    servers: dict[Key, VirtualServer] = field(default_factory=dict)
+    bound: set[str] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class Ruleset(Part):
+    """All that the mode writes: the parts of all Services, and `restore` for iptables-restore."""
 
     restore: str = ""
-    sets: dict[str, set[str]] = field(default_factory=lambda: {name: set() for name in SETS})
-    servers: dict[tuple[str, int, str], VirtualServer] = field(default_factory=dict)
-    bound: set[str] = field(default_factory=set)
     ipv6: bool = False
 
     def text(self) -> str:
@@ -134,33 +149,39 @@ class Ruleset:
         for name in sorted(self.sets):
             kind = SETS[name][0]
             options = "range 0-65535" if kind == "bitmap:port" else f"family {family} hashsize 1024 maxelem 65536"
-            lines.append(f"create {_set(name, self.ipv6)} {kind} {options}")
-            lines += [f"add {_set(name, self.ipv6)} {entry}" for entry in sorted(self.sets[name])]
+            lines.append(f"create {set_name(name, self.ipv6)} {kind} {options}")
+            lines += [f"add {set_name(name, self.ipv6)} {entry}" for entry in sorted(self.sets[name])]
         lines.append("# ipvsadm-save -n")
         for key in sorted(self.servers):
             lines += self.servers[key].save()
         return "\n".join(lines) + "\n"
 
 
-def _set(name: str, ipv6: bool) -> str:
+def set_name(name: str, ipv6: bool) -> str:
     """IPv6's sets have names of their own (ipset.go, NewIPSet)."""
     return name.replace("KUBE-", "KUBE-6-", 1)[:31] if ipv6 else name
 
 
 def render(state: State, options: Settings) -> Ruleset:
     """What kube-proxy in ipvs mode makes of the state."""
-    out = Ruleset(ipv6=options.ipv6)
+    out = Ruleset(sets={name: set() for name in SETS}, ipv6=options.ipv6)
     for name in sorted(state.services):
         _Writer(out, options, state.services[name], state.endpoints.get(name, ())).write()
-    out.sets["KUBE-IPVS-IPS"] = set(out.bound)
-    out.restore = _restore(out, state, options)
+    out.restore = restore({name for name, entries in out.sets.items() if entries}, state, options)
+    return out
+
+
+def part(service: ServicePort, endpoints: Sequence[Endpoint], options: Settings) -> Part:
+    """What one port of a Service needs."""
+    out = Part()
+    _Writer(out, options, service, endpoints).write()
     return out
 
 
 class _Writer:
     """Adds one port of a Service."""
 
-    def __init__(self, out: Ruleset, options: Settings, service: ServicePort, endpoints: Sequence[Endpoint]) -> None:
+    def __init__(self, out: Part, options: Settings, service: ServicePort, endpoints: Sequence[Endpoint]) -> None:
         self.out = out
         self.options = options
         self.service = service
@@ -172,7 +193,7 @@ class _Writer:
         for endpoint in self.endpoints:
             if endpoint.local:
                 entry = f"{self._entry(endpoint.address, endpoint.port)},{endpoint.address}"
-                self.out.sets["KUBE-LOOP-BACK"].add(entry)
+                self._put("KUBE-LOOP-BACK", entry)
         self._add("KUBE-CLUSTER-IP", service.cluster_ip)
         self._serve(service.cluster_ip, service.port, service.internal_local)
         for address in service.external_ips:
@@ -183,13 +204,16 @@ class _Writer:
         if service.node_port:
             self._node_port()
         if service.health_check_node_port:
-            self.out.sets["KUBE-HEALTH-CHECK-NODE-PORT"].add(str(service.health_check_node_port))
+            self._put("KUBE-HEALTH-CHECK-NODE-PORT", str(service.health_check_node_port))
+
+    def _put(self, name: str, *entries: str) -> None:
+        self.out.sets.setdefault(name, set()).update(entries)
 
     def _entry(self, address: str, port: int) -> str:
         return f"{address},{self.service.protocol}:{port}"
 
     def _add(self, name: str, address: str, more: str = "") -> None:
-        self.out.sets[name].add(self._entry(address, self.service.port) + more)
+        self._put(name, self._entry(address, self.service.port) + more)
 
     def _load_balancer(self, address: str) -> None:
         service = self.service
@@ -213,9 +237,9 @@ class _Writer:
         sctp = service.protocol == "sctp"
         entries = {self._entry(address, service.node_port) for address in own} if sctp else {str(service.node_port)}
         protocol = f"{service.protocol.upper()}{'-HASH' if sctp else ''}"
-        self.out.sets[f"KUBE-NODE-PORT-{protocol}"] |= entries
+        self._put(f"KUBE-NODE-PORT-{protocol}", *entries)
         if service.external_local:
-            self.out.sets[f"KUBE-NODE-PORT-LOCAL-{protocol}"] |= entries
+            self._put(f"KUBE-NODE-PORT-LOCAL-{protocol}", *entries)
         for address in own:
             self._serve(address, service.node_port, service.external_local, bind=False)
 
@@ -234,18 +258,20 @@ class _Writer:
             timeout=service.affinity_seconds,
             real_servers=chosen,
         )
-        if bind:
+        # An address that the node has anyway is not taken from its interface (netlink_linux.go leaves loopback out).
+        if bind and (address not in self.options.node_addresses or addresses.is_loopback(address)):
             self.out.bound.add(address)
+            self._put("KUBE-IPVS-IPS", address)
 
 
 def _match(name: str, how: str, ipv6: bool, comment: bool = True) -> str:
-    words = f"-m set --match-set {_set(name, ipv6)} {how}"
+    words = f"-m set --match-set {set_name(name, ipv6)} {how}"
     return f'-m comment --comment "{SETS[name][1]}" {words}' if comment else words
 
 
-def _restore(out: Ruleset, state: State, options: Settings) -> str:
+def restore(filled: AbstractSet[str], state: State, options: Settings) -> str:
+    """The iptables rules, where these sets have members."""
     ipv6, mark = options.ipv6, options.masquerade_mark
-    filled = {name for name, entries in out.sets.items() if entries}
     rules: dict[str, list[str]] = {"nat": [], "filter": []}
     nat, filtering = rules["nat"], rules["filter"]
     nat.append(f"-A KUBE-SERVICES -s {'::1/128' if ipv6 else '127.0.0.0/8'} -j RETURN")
@@ -270,7 +296,10 @@ def _restore(out: Ruleset, state: State, options: Settings) -> str:
                 f"{match} -m physdev ! --physdev-is-in -m addrtype ! --src-type LOCAL -j ACCEPT",
                 f"{match} -m addrtype --dst-type LOCAL -j ACCEPT",
             ]
-    nat += ["-A KUBE-SERVICES -m addrtype --dst-type LOCAL -j KUBE-NODE-PORT", "-A KUBE-LOAD-BALANCER -j KUBE-MARK-MASQ"]
+    nat += [
+        "-A KUBE-SERVICES -m addrtype --dst-type LOCAL -j KUBE-NODE-PORT",
+        "-A KUBE-LOAD-BALANCER -j KUBE-MARK-MASQ",
+    ]
     nat += [
         f"-A KUBE-SERVICES {_match(name, 'dst,dst', ipv6, comment=False)} -j ACCEPT"
         for name in ("KUBE-CLUSTER-IP", "KUBE-LOAD-BALANCER")
@@ -299,7 +328,16 @@ def _restore(out: Ruleset, state: State, options: Settings) -> str:
         f"-A KUBE-IPVS-FILTER {health} -j RETURN",
         f"-A KUBE-IPVS-FILTER -m conntrack --ctstate NEW {own} -j REJECT",
     ]
-    lines = ["*nat", *_declared(NAT_CHAINS), *nat, "COMMIT", "*filter", *_declared(FILTER_CHAINS), *filtering, "COMMIT\n"]
+    lines = [
+        "*nat",
+        *_declared(NAT_CHAINS),
+        *nat,
+        "COMMIT",
+        "*filter",
+        *_declared(FILTER_CHAINS),
+        *filtering,
+        "COMMIT\n",
+    ]
     return "\n".join(lines)
 
 

@@ -13,6 +13,10 @@ from kubesim.world import World
 
 # conntrack.maxPerCore (32768) times four cores, which is also conntrack.min.
 CONNTRACK_MAX = 131072
+# KEP-5495.
+IPVS_DEPRECATED = (
+    "The ipvs proxier is now deprecated and may be removed in a future release. Please use 'nftables' instead."
+)
 LOOPBACK = "Can't determine this node's IP, assuming loopback; if this is incorrect, please set the --bind-address flag"
 ROUTE_LOCALNET = (
     "Setting route_localnet=1 to allow node-ports on localhost; to change this either disable iptables.localhostNodePorts"
@@ -48,9 +52,21 @@ class Messages:
         stack = "dual-stack" if dual_stack else "single-stack"
         say("I", "server.go:265", f"kube-proxy running in {stack} mode", **{"primary ipFamily": "IPv4"})
         say("I", "server_linux.go:170", f"Using {mode} Proxier")
+        if mode == "ipvs" and self._minor >= 35:
+            say("E", "server_linux.go:196", IPVS_DEPRECATED)
+
+    def watching(self) -> None:
+        """The proxiers are made; now they wait for the first objects."""
+        say = self._klog.structured
+        if self._plain:
+            return
         say("I", "server.go:518", "Version info", version=self._version)
         say("I", "server.go:520", "Golang settings", GOGC="", GOMAXPROCS="", GOTRACEBACK="")
-        for where, what in (("config.go:200", "service"), ("config.go:106", "endpoint slice"), ("config.go:309", "node")):
+        for where, what in (
+            ("config.go:200", "service"),
+            ("config.go:106", "endpoint slice"),
+            ("config.go:309", "node"),
+        ):
             say("I", where, f"Starting {what} config controller")
             say("I", "shared_informer.go:349", "Waiting for caches to sync", controller=f"{what} config")
 
@@ -79,6 +95,12 @@ class Messages:
     def route_localnet(self, family: str) -> None:
         if self._minor >= 24:
             self._klog.structured("I", "proxier.go:242", ROUTE_LOCALNET, ipFamily=family)
+
+    def scheduler_assumed(self, family: str) -> None:
+        self._klog.structured("I", "proxier.go:351", "IPVS scheduler not specified, use rr by default", ipFamily=family)
+
+    def set_name_cut(self, name: str, cut: str) -> None:
+        self._klog.structured("I", "ipset.go:117", "Ipset name truncated", ipSetName=name, truncatedName=cut)
 
     def restore_failed(self, family: str, error: str, retry: float) -> None:
         if self._plain:

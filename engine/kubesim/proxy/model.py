@@ -132,7 +132,9 @@ def service_ports(service: Object, family: Family) -> dict[PortName, ServicePort
         "affinity_seconds": affinity,
         "internal_local": spec.get("internalTrafficPolicy") == "Local",
         "external_local": external_local,
-        "health_check_node_port": (spec.get("healthCheckNodePort") or 0) if kind == "LoadBalancer" and external_local else 0,
+        "health_check_node_port": (spec.get("healthCheckNodePort") or 0)
+        if kind == "LoadBalancer" and external_local
+        else 0,
     }
     ports: dict[PortName, ServicePort] = {}
     for port in spec.get("ports") or ():
@@ -209,7 +211,11 @@ def slices_of_endpoints(obj: Object, family: Family) -> dict[str, Object]:
     labels = {SERVICE_NAME_LABEL: metadata["name"]}
     return {
         f"{metadata['name']}-{index}": {
-            "metadata": {"name": f"{metadata['name']}-{index}", "namespace": metadata.get("namespace"), "labels": labels},
+            "metadata": {
+                "name": f"{metadata['name']}-{index}",
+                "namespace": metadata.get("namespace"),
+                "labels": labels,
+            },
             "addressType": family,
             "ports": subset.get("ports") or [],
             "endpoints": [

@@ -161,13 +161,17 @@ class Renderer:
         stale = [chain for chain in chains if chain not in own and chain not in self._chains()]
         lines += [self._command("flush", "chain", chain) for chain in stale]
         lines += [self._command("delete", "chain", chain) for chain in stale]
-        lines += [self._command("delete", "set", name) for name in sets if name not in shared and name not in properties]
+        lines += [
+            self._command("delete", "set", name) for name in sets if name not in shared and name not in properties
+        ]
         return "\n".join(lines) + "\n"
 
     def partial(self, state: State, changed: Iterable[ServiceName], now: float) -> str:
         """The transaction for the Services that changed, "" when it has nothing to do.  `now` in seconds: chains that
         became stale over a second ago are deleted."""
-        lines = [self._command("delete", "chain", name) for name, since in self._stale.items() if now - since > STALE_SECONDS]
+        lines = [
+            self._command("delete", "chain", name) for name, since in self._stale.items() if now - since > STALE_SECONDS
+        ]
         self._stale = {name: since for name, since in self._stale.items() if now - since <= STALE_SECONDS}
         for name in sorted(changed):
             before = [self._fragments[port] for port in self._ports.get(name, ())]
@@ -277,10 +281,16 @@ class Renderer:
         yield "masquerading", f"mark and {mark} != 0 mark set mark xor {mark} masquerade fully-random"
         hairpin = f"{ip} saddr . {ip} daddr . meta l4proto . th dport @hairpin-connections"
         yield "masquerading", f"ct status dnat {hairpin} masquerade fully-random"
-        yield "cluster-ips-check", f'{ip} daddr @cluster-ips reject comment "Reject traffic to invalid ports of ClusterIPs"'
+        yield (
+            "cluster-ips-check",
+            f'{ip} daddr @cluster-ips reject comment "Reject traffic to invalid ports of ClusterIPs"',
+        )
         if options.service_cidrs:
             ranges = ",".join(options.service_cidrs)
-            yield "cluster-ips-check", f'{ip} daddr {{ {ranges} }} drop comment "Drop traffic to unallocated ClusterIPs"'
+            yield (
+                "cluster-ips-check",
+                f'{ip} daddr {{ {ranges} }} drop comment "Drop traffic to unallocated ClusterIPs"',
+            )
         local_check, local = f"{ip} daddr @nodeport-ips", f"{ip} daddr @nodeport-ips"
         if options.node_port_addresses.match_all:
             local_check = "ip6 daddr != ::1" if options.ipv6 else "ip daddr != 127.0.0.0/8"
@@ -291,10 +301,16 @@ class Renderer:
         yield "nodeport-endpoints-check", f"{local_check} meta l4proto . th dport vmap @no-endpoint-nodeports"
         yield "firewall-check", f"{to} vmap @firewall-ips"
         if options.masquerade_all:
-            yield "services", f'{ip} daddr @cluster-ips mark set mark or {mark} comment "masquerade all clusterIP traffic"'
+            yield (
+                "services",
+                f'{ip} daddr @cluster-ips mark set mark or {mark} comment "masquerade all clusterIP traffic"',
+            )
         elif options.local_detector is not None:
             outside = f"{options.local_detector.nftables(local=False)} mark set mark or {mark}"
-            yield "services", f'{ip} daddr @cluster-ips {outside} comment "masquerade clusterIP traffic from outside cluster"'
+            yield (
+                "services",
+                f'{ip} daddr @cluster-ips {outside} comment "masquerade clusterIP traffic from outside cluster"',
+            )
         yield "services", f"{to} vmap @service-ips"
         yield "services", f"{local} meta l4proto . th dport vmap @service-nodeports"
 
@@ -350,7 +366,9 @@ class Renderer:
             out.chains[local_chain] = self._balance(service, reach.local, affinity)
         if reach.anywhere and service.externally_accessible:
             policy = local_chain if service.external_local else cluster_chain
-            out.chains[external_chain] = self._external(service, cluster_chain) + ([f"goto {policy}"] if external else [])
+            out.chains[external_chain] = self._external(service, cluster_chain) + (
+                [f"goto {policy}"] if external else []
+            )
         if service.load_balancer_ips and service.source_ranges:
             for address in service.load_balancer_ips:
                 out.elements["firewall-ips", to(address)] = f": goto {firewall_chain}"

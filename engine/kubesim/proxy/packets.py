@@ -126,7 +126,9 @@ def _masqueraded(trace: Trace) -> bool:
     )
 
 
-def decide(load: Load, options: Settings, own: Iterable[str], packets: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def decide(
+    load: Load, options: Settings, own: Iterable[str], packets: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
     """Where each packet goes under the rules that `load` puts on the node."""
     wire = Wire(load, options, own)
     return [wire.decide(packet) for packet in packets]

@@ -18,15 +18,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kubesim.client import Client, Object, Subscription
 from kubesim.errors import LearnerError, NotSimulated
 from kubesim.machine import Machine
-from kubesim.proxy import addresses, cleanup, health, kernel, settings, topology
+from kubesim.net.ipvs_schedulers import REAL, SCHEDULERS
+from kubesim.proxy import addresses, cleanup, health, ipvs, kernel, settings, topology
 from kubesim.proxy.addresses import NodePortAddresses
 from kubesim.proxy.config import Config
 from kubesim.proxy.family import FULL_SYNC_PERIOD, Family, IptablesFamily, NftablesFamily
+from kubesim.proxy.ipvs_family import IpvsFamily
 from kubesim.proxy.kernel import Iptables
 from kubesim.proxy.messages import Messages
 from kubesim.proxy.model import PortName, ServiceName
@@ -36,11 +38,16 @@ from kubesim.proxy.state import State
 from kubesim.proxy.userspace import UserspaceFamily
 from kubesim.world import Timer, World
 
+if TYPE_CHECKING:
+    from kubesim.net.host import Host
+
 # The labels of its node that kube-proxy heeds (config.NodeTopologyConfig).
 TOPOLOGY_LABELS = ("kubernetes.io/hostname", topology.ZONE_LABEL, "topology.kubernetes.io/region")
 # A node with this taint is about to be removed by the cluster autoscaler (healthcheck/proxy_health.go).
 TO_BE_DELETED = "ToBeDeletedByClusterAutoscaler"
 MODES = ("", "iptables", "ipvs", "nftables")
+# From here on the ipvs mode has had the chains that it has today (KUBE-IPVS-FILTER).
+IPVS_SINCE = 27
 
 
 class KubeProxy:
@@ -76,7 +83,10 @@ class KubeProxy:
     # -- its life -------------------------------------------------------------------------------------------
 
     async def run(self) -> int:
-        """Start, and go on until cancelled."""
+        """Start, and go on until cancelled; or only clear up, where the command line says so."""
+        if self.config.cleanup:
+            cleanup.everything(self.machine.net)
+            return 0
         self.start()
         try:
             await self.world.future()
@@ -96,6 +106,7 @@ class KubeProxy:
         self.messages.starting(self.mode, node_ips.values(), len(families) == 2)
         for family in families:
             self._add_family(family, node_ips.get(family, ""))
+        self.messages.watching()
         self._load()
         self._serve()
         self._listen()
@@ -135,11 +146,22 @@ class KubeProxy:
             )
         self.mode = mode or "iptables"
         if self.mode == "ipvs":
-            raise NotSimulated(
-                f"a node whose kube-proxy runs in {self.mode} mode", "`kubesim rules --mode` shows the rules that it would write."
-            )
+            self._check_ipvs()
         if self.minor >= 29:
             cleanup.others(self.machine.net, self.mode)
+
+    def _check_ipvs(self) -> None:
+        if self.minor < IPVS_SINCE:
+            raise NotSimulated(
+                f"the ipvs mode of kube-proxy {self.version}",
+                f"Its rules of release 1.{IPVS_SINCE} and later are here: take a preset of such a release, or mode: iptables.",
+            )
+        scheduler = self.config.scheduler or "rr"
+        if scheduler in REAL and scheduler not in SCHEDULERS:
+            raise NotSimulated(f"the IPVS scheduler {scheduler!r}", f"ipvs.scheduler may be {', '.join(SCHEDULERS)}.")
+        if scheduler not in SCHEDULERS:
+            # CanUseIPVSProxier tries the scheduler out, and the kernel knows no such module.
+            raise LearnerError("can't use the IPVS proxier: no such file or directory")
 
     def _node_ips(self, node: Object | None) -> dict[str, str]:
         """The node's internal address of each family, as its status lists them."""
@@ -161,11 +183,18 @@ class KubeProxy:
             # This mode takes NodePorts on the node's primary address, where nothing else is said (KEP-3866).
             chosen = (f"{node_ip}/{128 if ipv6 else 32}",)
         node_ports = NodePortAddresses(family, chosen)
-        localhost = not (ipv6 or by_nft) and config.localhost_node_ports and node_ports.contains_ipv4_loopback()
+        localhost = (
+            self.mode not in ("nftables", "ipvs")
+            and not ipv6
+            and config.localhost_node_ports
+            and node_ports.contains_ipv4_loopback()
+        )
         if localhost:
             self.messages.route_localnet(family)
             host.sysctls["net.ipv4.conf.all.route_localnet"] = 1
-        counters = frozenset({settings.COUNTER_INVALID, settings.COUNTER_LOCALHOST}) if self.minor >= 32 else frozenset()
+        counters = (
+            frozenset({settings.COUNTER_INVALID, settings.COUNTER_LOCALHOST}) if self.minor >= 32 else frozenset()
+        )
         options = Settings(
             family=family,
             node_name=self.node_name,
@@ -182,12 +211,15 @@ class KubeProxy:
             counters=counters,
             topology_labels=self._labels,
             service_cidrs=self._service_cidrs(family) if by_nft else (),
+            scheduler=config.scheduler or "rr",
         )
         tables = Iptables(host.netfilter6 if ipv6 else host.netfilter)
         state = State(family, self.node_name)
         each: Family
         if self.mode == "userspace":
             each = UserspaceFamily(self.world, host, state, options, tables)
+        elif self.mode == "ipvs":
+            each = self._ipvs(host, state, options, tables)
         elif by_nft:
             each = NftablesFamily(self.world, state, options, host.nft)
         else:
@@ -198,10 +230,25 @@ class KubeProxy:
                 self.world,
                 lambda: self._sync(each),
                 minimum=config.min_sync_period,
-                maximum=FULL_SYNC_PERIOD if self.minor >= 18 else config.sync_period,
+                maximum=FULL_SYNC_PERIOD if self.minor >= 18 and self.mode != "ipvs" else config.sync_period,
                 retry=config.sync_period,
             )
         )
+
+    def _ipvs(self, host: Host, state: State, options: Settings, tables: Iptables) -> IpvsFamily:
+        config = self.config
+        if not config.scheduler:
+            self.messages.scheduler_assumed(options.family)
+        for name in ipvs.SETS if options.ipv6 else ():
+            whole, cut = name.replace("KUBE-", "KUBE-6-", 1), ipvs.set_name(name, True)
+            if whole != cut:
+                self.messages.set_name_cut(whole, cut)
+        if any(config.ipvs_timeouts):
+            host.ipvs.set_timeouts(*config.ipvs_timeouts)
+        return IpvsFamily(
+            self.world, host, state, options, tables, config.sync_period,
+            excluded=config.exclude_cidrs, strict_arp=config.strict_arp,
+        )  # fmt: skip
 
     def _service_cidrs(self, family: addresses.Family) -> tuple[str, ...]:
         """The ServiceCIDRs of a family: an address of theirs that no Service has is nobody's."""
@@ -209,7 +256,8 @@ class KubeProxy:
         return tuple(map(str, addresses.ranges_of_family(family, found)))
 
     def _own_addresses(self, ipv6: bool) -> tuple[str, ...]:
-        return ("::1" if ipv6 else "127.0.0.1", *self.machine.net.addresses(ipv6=ipv6))
+        own = self.machine.net.addresses(ipv6=ipv6, apart_from=ipvs.DUMMY)
+        return ("::1" if ipv6 else "127.0.0.1", *own)
 
     def _detector(self, family: addresses.Family) -> LocalDetector | None:
         """cmd/kube-proxy/app/server_linux.go, getLocalDetectors."""

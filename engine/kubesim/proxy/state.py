@@ -68,7 +68,9 @@ class State:
             changed = known.pop(key, None) is not None
         else:
             before = known.get(key)
-            changed = before is None or any(before.get(each) != endpoint_slice.get(each) for each in ("ports", "endpoints"))
+            changed = before is None or any(
+                before.get(each) != endpoint_slice.get(each) for each in ("ports", "endpoints")
+            )
             known[key] = endpoint_slice
         if changed:
             self._changed_slices.add(name)
@@ -128,7 +130,11 @@ class State:
 
     def health_check_node_ports(self) -> dict[ServiceName, int]:
         """The Services that want an answer to load balancers' health checks, with the port to answer on."""
-        return {port.name.service: port.health_check_node_port for port in self.services.values() if port.health_check_node_port}
+        return {
+            port.name.service: port.health_check_node_port
+            for port in self.services.values()
+            if port.health_check_node_port
+        }
 
     def local_ready(self, name: ServiceName) -> int:
         """How many distinct addresses on this node are ready for the Service."""

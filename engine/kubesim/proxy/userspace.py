@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from kubesim.net.errors import NetError
 from kubesim.proxy import addresses
+from kubesim.proxy.family import Family
 from kubesim.proxy.iptables import Jump
 from kubesim.proxy.kernel import Iptables
-from kubesim.proxy.model import Endpoint, PortName, ServicePort
+from kubesim.proxy.model import Endpoint, PortName, ServiceName, ServicePort
 from kubesim.proxy.settings import Settings
-from kubesim.proxy.state import Changes, State
+from kubesim.proxy.state import State
 from kubesim.world import Cancelled, Task, TimedOut, World
 
 if TYPE_CHECKING:
@@ -87,22 +88,16 @@ class Portal:
     balancer: Balancer = field(default_factory=Balancer)
 
 
-class UserspaceFamily:
-    """A `family.Family` that proxies by itself."""
+class UserspaceFamily(Family):
+    """Proxies by itself.  Each sync writes all."""
 
     def __init__(self, world: World, host: Host, state: State, options: Settings, tables: Iptables) -> None:
-        self.state = state
-        self.options = options
-        self.needs_full = True
-        self.full_syncs = 0
-        self.partial_syncs = 0
-        self._world = world
+        super().__init__(world, state, options, full_period=-1.0)
         self._host = host
         self._tables = tables
         self._portals: dict[PortName, Portal] = {}
 
-    def sync(self) -> Changes:
-        changes = self.state.checkout()
+    def write(self, changed: frozenset[ServiceName] | None) -> None:
         for name in [name for name in self._portals if name not in self.state.services]:
             self._close(self._portals.pop(name))
         for name, service in sorted(self.state.services.items()):
@@ -119,9 +114,6 @@ class UserspaceFamily:
             self._tables.ensure([(jump.table, jump.chain)])
             self._tables.append(jump.table, jump.source, jump.rule)
         self._tables.restore(self.text())
-        self.needs_full = False
-        self.full_syncs += 1
-        return changes
 
     def text(self) -> str:
         """The rules, for iptables-restore (upstream adds each by a command of its own)."""
@@ -172,7 +164,7 @@ class UserspaceFamily:
         else:
             listener = self._host.listen("tcp", everywhere, 0)
             port, close, work = listener.port, listener.close, self._serve_tcp(name, listener.accept)
-        return Portal(service, port, self._world.spawn(work, f"kube-proxy for {name}"), close)
+        return Portal(service, port, self.world.spawn(work, f"kube-proxy for {name}"), close)
 
     def _close(self, portal: Portal) -> None:
         portal.task.cancel()
@@ -181,7 +173,7 @@ class UserspaceFamily:
     async def _serve_tcp(self, name: PortName, accept: Callable[[], Coroutine[Any, Any, Connection]]) -> None:
         while True:
             connection = await accept()
-            self._world.spawn(self._proxy(name, connection), f"connection to {name}").retrieved = True
+            self.world.spawn(self._proxy(name, connection), f"connection to {name}").retrieved = True
 
     async def _proxy(self, name: PortName, connection: Connection) -> None:
         """Find an endpoint that answers, then copy both ways until both ends have closed."""
@@ -189,7 +181,7 @@ class UserspaceFamily:
         if backend is None:
             connection.close()
             return
-        back = self._world.spawn(_copy(backend, connection), "to the client")
+        back = self.world.spawn(_copy(backend, connection), "to the client")
         back.retrieved = True
         await _copy(connection, backend)
 
@@ -198,7 +190,7 @@ class UserspaceFamily:
             portal = self._portals.get(name)
             if portal is None:
                 return None
-            chosen = portal.balancer.choose(client, portal.service.affinity_seconds, self._world.now, again=attempt > 0)
+            chosen = portal.balancer.choose(client, portal.service.affinity_seconds, self.world.now, again=attempt > 0)
             if chosen is None:
                 return None
             try:
@@ -211,17 +203,17 @@ class UserspaceFamily:
         """Each client has a socket to its endpoint for as long as there is traffic."""
         while True:
             data, client = await socket.recv_from()
-            self._world.spawn(self._answer_udp(name, socket, data, client), f"datagram to {name}").retrieved = True
+            self.world.spawn(self._answer_udp(name, socket, data, client), f"datagram to {name}").retrieved = True
 
     async def _answer_udp(self, name: PortName, socket: UdpSocket, data: bytes, client: tuple[str, int]) -> None:
         portal = self._portals.get(name)
-        chosen = portal and portal.balancer.choose(client[0], portal.service.affinity_seconds, self._world.now)
+        chosen = portal and portal.balancer.choose(client[0], portal.service.affinity_seconds, self.world.now)
         if not chosen:
             return
         backend = self._host.udp()
         try:
             backend.send_to(data, chosen.address, chosen.port)
-            answer, _ = await self._world.wait_for(backend.recv_from(), UDP_IDLE_SECONDS)
+            answer, _ = await self.world.wait_for(backend.recv_from(), UDP_IDLE_SECONDS)
             socket.send_to(answer, *client)
         except (NetError, TimedOut):
             return

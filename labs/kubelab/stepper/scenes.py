@@ -140,6 +140,8 @@ class _Teller:
                 self._rule(step, packet)
             elif step.kind is Kind.NAT and words.rewrite(packet, after):
                 self._rewrite(step, packet, after)
+            elif step.kind is Kind.IPVS and step.matched:
+                self._add(step, packet, after, telling.balance(step, packet, after, self.way))
             elif step.kind is Kind.ROUTE:
                 self._nothing_matched(packet)
                 route = step
@@ -234,7 +236,7 @@ class _Teller:
     def _end(self, ending: Trace, packet: Packet) -> None:
         """Close with the verdict: on the rule's own scene if a rule made the end, else on one more."""
         felt = telling.sentence(words.felt_as(ending))
-        if self.scenes and self.scenes[-1].kind is Kind.RULE:
+        if self.scenes and self.scenes[-1].kind in (Kind.RULE, Kind.IPVS):
             last = self.scenes[-1]
             self.scenes[-1] = replace(last, verdict=ending.verdict, text=f"{last.text} {felt}".strip())
             return

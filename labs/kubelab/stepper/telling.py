@@ -87,6 +87,27 @@ def rule(step: Step, *, drawn: bool) -> Told:
     )
 
 
+def balance(step: Step, before: Packet, after: Packet, way: str) -> Told:
+    """What IPVS did with it; the step's rule is the virtual server, as `ipvsadm -S` prints it."""
+    asked = f"{words.destination(before)} is an address of this node's own, and IPVS has a virtual server for it."
+    if way == "reply":
+        title, text = "IPVS turns it back", f"No rule is asked: IPVS knows the connection. {sentence(step.why)}"
+        question = "Whom must the answer seem to come from, so that the client accepts it?"
+    elif words.rewrite(before, after):
+        title = f"IPVS gives it to {words.destination(after)}"
+        odds = (
+            f" In the long run that is {rules.chance(step.probability)} of all connections."
+            if step.probability < 1
+            else ""
+        )
+        text = f"{sentence(step.why)}{odds} IPVS remembers the connection, so that the answer can be turned back."
+        question = f"{asked} Which real server gets the packet, and by dice or by turns?"
+    else:
+        title, text = "IPVS has nobody to give it to", f"{sentence(step.why)} Its sender is told at once."
+        question = f"{asked} What does it do with a packet when no pod is behind it?"
+    return Told(title=title, text=text, question=question, place="IPVS", rule=step.rule)
+
+
 def _says(why: str) -> str:
     """What a rule without a target of its own comes to: nft's verdict maps say "@NAME has KEY: VERDICT"."""
     return f"the map says “{why.rpartition(': ')[2]}”" if why.startswith("@") else "a rule"

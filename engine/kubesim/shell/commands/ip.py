@@ -86,16 +86,21 @@ def _name(interface: Interface) -> str:
 def _flags(interface: Interface) -> str:
     if interface.kind == "loopback":
         return "LOOPBACK,UP,LOWER_UP"
-    return "BROADCAST,MULTICAST,UP,LOWER_UP" if interface.up else "BROADCAST,MULTICAST"
+    kind = "BROADCAST,NOARP" if interface.kind == "dummy" else "BROADCAST,MULTICAST"
+    return f"{kind},UP,LOWER_UP" if interface.up else kind
 
 
 def _state(interface: Interface) -> str:
-    return "UNKNOWN" if interface.kind in ("loopback", "dummy") else "UP" if interface.up else "DOWN"
+    if not interface.up:
+        return "DOWN"
+    return "UNKNOWN" if interface.kind in ("loopback", "dummy") else "UP"
 
 
 def _head(interface: Interface) -> str:
-    queue = "pfifo_fast" if interface.kind == "ether" else "noqueue"
-    state = f"mtu {interface.mtu} qdisc {queue} state {_state(interface)} group default qlen 1000"
+    queue = "noop" if not interface.up else "pfifo_fast" if interface.kind == "ether" else "noqueue"
+    # A dummy that a program made over netlink (kube-proxy's) has no queue length.
+    length = " qlen 1000" if interface.kind != "dummy" or interface.up else ""
+    state = f"mtu {interface.mtu} qdisc {queue} state {_state(interface)} group default{length}"
     return f"{interface.index}: {_name(interface)}: <{_flags(interface)}> {state}"
 
 
