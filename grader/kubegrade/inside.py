@@ -1,0 +1,137 @@
+"""The process that runs a submission's cells: IPython, inside the walls.
+
+It is told one cell at a time and says when that is done, what it printed and how it ended.  Between, the cells' own questions
+to the cluster go over the same wire (`kubegrade.remote`).  What it says is information for people, never a mark; only
+the tests of a plain nbgrader course, which have no cluster to look at, must run here too.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+from kubegrade import remote, wire
+
+# What is kept of a cell's output, in characters.
+OUTPUT = 20_000
+_CUT = "\n[… the rest of the output is left out]\n"
+
+
+class Tape(io.TextIOBase):
+    """A stream that keeps what was written first, and forgets the rest."""
+
+    def __init__(self, room: int = OUTPUT) -> None:
+        self._room = room
+        self._parts: list[str] = []
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        if self._room > 0:
+            kept = text[: self._room]
+            self._parts.append(kept)
+            self._room -= len(text)
+            if self._room <= 0:
+                self._parts.append(_CUT)
+        return len(text)
+
+    def text(self) -> str:
+        return "".join(self._parts)
+
+
+def warm(folder: Path) -> Any:
+    """An IPython shell that shows only text, with its own files in `folder`.  Made once; each submission gets a copy by fork."""
+    from IPython.core.history import HistoryManager
+    from IPython.core.interactiveshell import InteractiveShell
+
+    HistoryManager.enabled = False
+    shell = InteractiveShell.instance(ipython_dir=str(folder), colors="nocolor", autocall=0)
+    shell.display_formatter.active_types = ["text/plain"]
+    shell.display_formatter.mimebundle_formatter.enabled = False
+    shell.display_formatter.ipython_display_formatter.enabled = False
+    # Questions to people, and pagers, have nobody to ask.
+    shell.system = _no_programs
+    return shell
+
+
+def _no_programs(command: str) -> None:
+    print("Graded work starts no programs of the machine: use %%shell, the lab's own terminal.", file=sys.stderr)  # noqa: T201
+
+
+def serve(channel: wire.Channel, shell: Any) -> None:
+    """Run what is told, until the wire is closed."""
+    import kubelab
+    from kubelab import lab as lab_module
+
+    opened: list[remote.Lab] = []
+    kubelab.open = lab_module.open = remote.opener(remote.Asker(channel), opened)  # type: ignore[assignment]
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    while True:
+        try:
+            order = channel.receive()
+        except wire.Closed:
+            return
+        channel.send({"done": order["run"], **_run(shell, order)})
+
+
+def _run(shell: Any, order: dict[str, Any]) -> dict[str, Any]:
+    tape, complaints = Tape(), Tape()
+    sys.stdout, sys.stderr = tape, complaints
+    value = None
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        result = shell.run_cell(order["source"], store_history=False)
+        error = result.error_before_exec or result.error_in_exec
+        value = result.result
+    except BaseException as raised:
+        error = raised
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
+    return {
+        "error": type(error).__name__ if error is not None else None,
+        "says": _text(error)[:500] if error is not None else "",
+        "out": _text(tape.text()),
+        "err": _text(complaints.text()),
+        "value": float(value) if isinstance(value, int | float) and abs(value) < 1e9 else None,
+    }
+
+
+def _text(value: object) -> str:
+    """As text that JSON can carry, whatever a stranger's class makes of `str`."""
+    try:
+        return str(value).encode("utf-8", "replace").decode()
+    except BaseException:
+        return ""
+
+
+def readable() -> list[int]:
+    """Open handles (O_PATH) of what Python's libraries need to be read from, and nothing that tells of labs or courses."""
+    import sysconfig
+
+    paths = sysconfig.get_paths()
+    wanted = {Path(paths[name]) for name in ("stdlib", "platstdlib")}
+    packages = {Path(paths[name]) for name in ("purelib", "platlib")}
+    for folder in packages:
+        # Labs and courses may be installed here too: this project's own packages are all imported before the walls are up.
+        wanted |= {each for each in folder.iterdir() if not each.name.startswith(("kube", "_kube"))}
+        wanted |= {each for each in folder.iterdir() if each.name.startswith("kubernetes")}
+    # In an environment of its own, Python's library folder holds site-packages as well: then by its entries.
+    for folder in list(wanted):
+        if any(folder in other.parents or folder == other for other in packages):
+            wanted.remove(folder)
+            wanted |= {each for each in folder.iterdir() if each not in packages}
+    wanted |= {Path(each) for each in ("/usr/lib", "/lib", "/lib64", "/usr/share/zoneinfo", "/etc/localtime", "/dev/urandom")}
+    wanted |= {Path("/dev/null"), Path("/dev/zero"), Path("/etc/ld.so.cache")}
+    handles = []
+    for path in sorted(wanted):
+        try:
+            handles.append(os.open(path, os.O_PATH | os.O_CLOEXEC))
+        except OSError:
+            continue
+    return handles
