@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from kubesim.dns import resolver
 from kubesim.errors import LearnerError
 from kubesim.machine import Machine
+from kubesim.net.host import Host
 from kubesim.net.packet import Packet
 from kubesim.net.trace import Trace
 
@@ -48,7 +49,9 @@ def parse(text: str) -> Target:
     return Target("udp" if url.scheme == "udp" else "tcp", url.hostname, port or PORTS[url.scheme])
 
 
-async def _first_packet(machine: Machine, target: Target) -> tuple[Packet, tuple[Trace, ...], tuple[tuple[str, str], ...]]:
+async def _first_packet(
+    machine: Machine, target: Target
+) -> tuple[Packet, tuple[Trace, ...], tuple[tuple[str, str], ...]]:
     """The packet, with the lookups that gave its destination."""
     lookups: tuple[Trace, ...] = ()
     resolved: tuple[tuple[str, str], ...] = ()
@@ -64,15 +67,16 @@ async def _first_packet(machine: Machine, target: Target) -> tuple[Packet, tuple
         address = answer.addresses[0]
         lookups = answer.traces
         resolved = ((target.host, address),)
-    source = machine.net.stack.source_address(address)
+    return first_packet(machine.net, target, address), lookups, resolved
+
+
+def first_packet(host: Host, target: Target, address: str) -> Packet:
+    """What the host sends first to that address."""
+    source = host.stack.source_address(address)
     if target.protocol == "icmp":
-        packet = Packet(protocol="icmpv6" if ":" in address else "icmp", src=source, dst=address, icmp="echo-request")
-    else:
-        flags = "S" if target.protocol == "tcp" else ""
-        packet = Packet(
-            protocol=target.protocol, src=source, dst=address, sport=SOURCE_PORT, dport=target.port, flags=flags
-        )
-    return packet, lookups, resolved
+        return Packet(protocol="icmpv6" if ":" in address else "icmp", src=source, dst=address, icmp="echo-request")
+    flags = "S" if target.protocol == "tcp" else ""
+    return Packet(protocol=target.protocol, src=source, dst=address, sport=SOURCE_PORT, dport=target.port, flags=flags)
 
 
 def _outcome(lookup: resolver.Lookup) -> str:

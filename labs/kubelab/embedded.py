@@ -28,8 +28,15 @@ class Embedded:
         self.title = (
             f"embedded cluster, {nodes} node{'s' if nodes != 1 else ''}, Kubernetes {self.cluster.preset.version}"
         )
+        self.about = f"seed {seed} · nothing leaves this computer"
         self._terminals: dict[str, Terminal] = {}
         self._api: kubernetes.client.ApiClient | None = None
+
+    def adopt(self, namespace: str) -> None:
+        """Nothing to do: the whole cluster is the lab's."""
+
+    def close(self) -> None:
+        """Nothing to do: it goes when nobody holds it any more."""
 
     def api_client(self) -> kubernetes.client.ApiClient:
         if self._api is None:

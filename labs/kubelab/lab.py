@@ -2,40 +2,83 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from kubelab import checks, display, exercises, figures, folders, magics, spec
+import yaml
+
+from kubelab import checks, display, exercises, figures, folders, magics, progress, spec
 from kubelab.reach import Reach
 from kubesim.errors import LearnerError
 
 if TYPE_CHECKING:
     from kubelab.port import Port
 
+    Make = Callable[[], Port]
 
-def open(name: str) -> Lab:
+
+def open(name: str, cluster: str = "", *, any_cluster: bool = False) -> Lab:
     """Open a lab by its name ("02-clusterip"), number ("02") or topic ("clusterip"), on a fresh embedded cluster.
 
-    In a notebook, `%%shell` cells then run in its terminal.
+    `cluster` takes a live one instead: "kind" (made if it is not there), "kind:NAME", or a context of your kubeconfig; where
+    nothing is given, what the variable KUBELAB_CLUSTER says.  A context that does not look like a test cluster is refused
+    without `any_cluster`.  In a notebook, `%%shell` cells then run in the lab's terminal.
     """
-    lab = Lab(spec.load(folders.find(name)))
+    of = spec.load(folders.find(name))
+    cluster = cluster or os.environ.get("KUBELAB_CLUSTER", "")
+    lab = Lab(of, make=_live(of, cluster, any_cluster) if cluster else None)
     magics.register(lab)
     return lab
 
 
-def start(of: spec.Spec) -> Port:
-    """A fresh embedded cluster as the lab starts with it."""
+def _live(of: spec.Spec, cluster: str, any_cluster: bool) -> Make:
+    from kubelab.live import contexts
+    from kubelab.live.port import Live
+
+    with progress.bar(f"Looking for cluster {cluster}") as step:
+        step("asking kubectl")
+        context = contexts.choose(cluster, any_cluster=any_cluster)
+    return lambda: Live(context, of.name)
+
+
+def _embedded(of: spec.Spec) -> Make:
     from kubelab.embedded import Embedded
 
-    port = Embedded(of.preset, of.seed)
-    documents = of.manifests()
-    if documents:
-        done = port.run_outside(_apply(documents))
-        if done.exit_code:
-            raise RuntimeError(f"{of.name}/manifests: {done.stderr}")
-    port.settle()
+    return lambda: Embedded(of.preset, of.seed)
+
+
+def start(of: spec.Spec, make: Make | None = None) -> Port:
+    """A cluster as the lab starts with it: what `make` gives (default: an embedded one), with the lab's manifests applied."""
+    with progress.bar(f"Opening {of.title}", 4) as step:
+        step("a cluster of its own")
+        port = (make or _embedded(of))()
+        documents = of.manifests()
+        if documents:
+            step("its manifests")
+            for namespace in _namespaces(of, documents, port):
+                port.adopt(namespace)
+            done = port.run_outside(apply_command(documents))
+            if done.exit_code:
+                raise RuntimeError(f"{of.name}/manifests: {done.stderr}")
+        step("until it is at rest")
+        port.settle()
     return port
+
+
+def _namespaces(of: spec.Spec, documents: str, port: Port) -> list[str]:
+    """The namespaces that the manifests make.  What is meant for any other would touch what is not the lab's: LearnerError."""
+    objects = [each for each in yaml.safe_load_all(documents) if each]
+    made = [each["metadata"]["name"] for each in objects if each.get("kind") == "Namespace"]
+    for each in objects:
+        namespace = each.get("metadata", {}).get("namespace", "")
+        if namespace and namespace not in (*made, port.namespace):
+            raise LearnerError(
+                f"lab {of.name} brings {each['kind']} {each['metadata']['name']} into namespace {namespace}, not its own",
+                "This lab works on the embedded cluster: leave cluster=... away.",
+            )
+    return made
 
 
 class Lab(Reach):
@@ -45,8 +88,9 @@ class Lab(Reach):
     `results` how the tasks stood when they were last checked.
     """
 
-    def __init__(self, of: spec.Spec, port: Port | None = None) -> None:
+    def __init__(self, of: spec.Spec, port: Port | None = None, *, make: Make | None = None) -> None:
         self.spec = of
+        self._make = make
         self._port = port or self.fresh()
         self.answers: dict[str, str] = {}
         self.results: dict[str, checks.Result] = {}
@@ -65,16 +109,21 @@ class Lab(Reach):
         documents = self.spec.manifests(folder)
         if not documents:
             raise LearnerError(f"this lab has no folder {folder!r} with manifests")
-        return self.shell(_apply(documents))
+        return self.shell(apply_command(documents))
 
     def reset(self) -> Lab:
         """Back to the start: a fresh cluster.  Answers and results stay."""
+        self._port.close()
         self._port = self.fresh()
         return self
 
+    def close(self) -> None:
+        """Put everything away: a live cluster loses the lab's namespace.  (It happens at the end of Python by itself.)"""
+        self._port.close()
+
     def fresh(self) -> Port:
         """Another cluster as the lab starts with it."""
-        return start(self.spec)
+        return start(self.spec, self._make)
 
     # -- exercises ------------------------------------------------------------------------------------------
 
@@ -146,7 +195,7 @@ class Lab(Reach):
         body = (
             f"{figures.heading(escape(self.spec.title), 3)}<p>{escape(self.spec.summary)}</p>"
             f'<p class="kw-soft">About <b>{self.spec.minutes} minutes</b> · {escape(self.port.title)}, '
-            f"seed {self.spec.seed} · nothing leaves this computer</p><ul>{teaches}</ul>"
+            f"{escape(self.port.about)}</p><ul>{teaches}</ul>"
         )
         return {"text/plain": str(self), "text/html": display.card(body, "kw-card")}
 
@@ -199,6 +248,7 @@ class Progress:
         return {"text/plain": str(self), "text/html": display.card(body, "kw-card")}
 
 
-def _apply(documents: str) -> str:
+def apply_command(documents: str) -> str:
+    """The script that applies these YAML documents."""
     # Quoted, so that the shell leaves `$` in the manifests alone.
     return f"kubectl apply -f - <<'KUBELAB_MANIFESTS'\n{documents}\nKUBELAB_MANIFESTS\n"

@@ -21,10 +21,20 @@ if TYPE_CHECKING:
 
 
 class Port(Protocol):
-    """See the module.  `title` names the cluster for people; commands are shell scripts, and shells keep their state."""
+    """See the module.  `title` names the cluster for people, `about` says a little more.
+
+    Commands are shell scripts, and shells keep their state.
+    """
 
     title: str
+    about: str
     namespace: str
+
+    def adopt(self, namespace: str) -> None:
+        """The lab's own manifests will make that namespace."""
+
+    def close(self) -> None:
+        """Put the cluster away: what was made for the lab goes."""
 
     def api_client(self) -> kubernetes.client.ApiClient:
         """The official client's transport, authenticated."""

@@ -187,7 +187,8 @@ def _entry(change: Change) -> Object:
     known = {(each.get("manager"), each.get("subresource")) for each in before}
     new = [each for each in changed if (each.get("manager"), each.get("subresource")) not in known] or changed
     if new:
-        return dict(max(new, key=lambda each: each.get("time") or "9999"))
+        newest: Object = max(new, key=lambda each: str(each.get("time") or "9999"))
+        return newest
     # The same fields in the same second: whoever writes this part.
     status = change.before is not None and change.before.get("spec") == change.object.get("spec")
     same = [each for each in after if (each.get("subresource") == "status") == status]
