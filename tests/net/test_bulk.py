@@ -130,7 +130,7 @@ def test_the_index_of_a_chain_changes_with_its_rules(blocks, data):
                 )
                 for block in blocks
             ),
-            "-A KUBE-SERVICES -m addrtype --src-type LOCAL -j KUBE-X\nCOMMIT\n",
+            '-A KUBE-SERVICES -m comment --comment "-m tcp -p tcp -d 10.96.0.4 --dport 80 " -s 10.0.0.0/8 -j KUBE-X\nCOMMIT\n',
         ]
         of.netfilter.restore(text)
         services = of.netfilter.table("nat").chains["KUBE-SERVICES"]
@@ -208,4 +208,6 @@ def test_a_loop_is_found_where_a_packet_can_come_to_it():
     of = host()
     assert loaded(of, [*loop[:3], "-A OUTPUT -j KUBE-A\n", loop[3]]).endswith("(Too many links): rule in chain OUTPUT")
     assert loaded(of, loop) == ""
-    assert loaded(of, ["*nat\n", "-A OUTPUT -j KUBE-B\n", "COMMIT\n"]).endswith("(Too many links): rule in chain OUTPUT")
+    assert loaded(of, ["*nat\n", "-A OUTPUT -j KUBE-B\n", "COMMIT\n"]).endswith(
+        "(Too many links): rule in chain OUTPUT"
+    )

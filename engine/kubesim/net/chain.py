@@ -120,10 +120,10 @@ class Chain:
             kept = {id(run) for run in before}
             for run in before:
                 if not run.attached:
-                    self._index.remove(run, self._read(run))
+                    self._index.remove(run)
             for run in runs:
                 if id(run) not in kept:
-                    self._index.add(run, self._read(run))
+                    self._index.add(run)
             self._place()
         self.changed()
         return before
@@ -155,14 +155,15 @@ class Chain:
             self._cache = {}
         found = self._cache.get(key)
         if found is None:
-            found = self._cache[key] = self._indexed().candidates(*key)
+            spots = self._indexed().candidates(*key)
+            found = self._cache[key] = tuple(self._read(run)[position] for run, position in spots)
         return found
 
     def _indexed(self) -> Index:
         if self._index is None:
             self._index = Index()
             for run in self.runs:
-                self._index.add(run, self._read(run))
+                self._index.add(run)
             self._place()
         return self._index
 
@@ -173,7 +174,9 @@ class Chain:
         found: list[Item] = []
         at = bisect.bisect_right(self.runs, place, key=lambda run: run.start) - 1
         while at >= 0:
-            for item in reversed(self.runs[at].of_port.get(key, ())):
+            run = self.runs[at]
+            for position in reversed(run.of_port.get(key, ())):
+                item = self._read(run)[position]
                 if item.place < place and item.rule.keys[0] not in ("", flight.dst):
                     found.append(item)
                     if len(found) == NEAR:

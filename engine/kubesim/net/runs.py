@@ -7,7 +7,7 @@ destination and port; loading one run more or less changes it by that run alone.
 
 from __future__ import annotations
 
-import operator
+import re
 from typing import TYPE_CHECKING
 
 from kubesim.net import rules
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from kubesim.net.chain import Chain
     from kubesim.net.rules import Rule
 
-_NO_PORTS: dict[tuple[str, int], list[Item]] = {}
+_NO_PORTS: dict[tuple[str, int], list[int]] = {}
 _VERDICTS = {"ACCEPT": ACCEPT, "DROP": DROP, "RETURN": RETURN}
 
 
@@ -63,8 +63,8 @@ class Run:
         self.attached = False
         self.counted = False
         self.edited = items is not None
-        # Of each (protocol, port), the rules for it, in order; made by the index.
-        self.of_port: Mapping[tuple[str, int], list[Item]] = _NO_PORTS
+        # Of each (protocol, port), which rules are for it, in order; made by the index.
+        self.of_port: Mapping[tuple[str, int], list[int]] = _NO_PORTS
         self._items: list[Item] | None = None
         if items is not None:
             self.attached = self.counted = True
@@ -98,7 +98,7 @@ class Run:
     def items(self, chains: Mapping[str, Chain], *, ipv6: bool) -> list[Item]:
         """Its rules; `chains` are the table's."""
         if self._items is None:
-            found = []
+            found: list[Item] = []
             for line in self.lines:
                 rule = rules.parse_line(line, ipv6=ipv6) if isinstance(line, str) else line
                 jumps = rule.target is None and rule.target_name and rule.target_name not in rules.VERDICTS
@@ -111,6 +111,12 @@ class Run:
         if self._items is None:
             return (chains[name] for name in self.targets)
         return (item.chain for item in self._items if item.chain is not None)
+
+    def keys(self) -> Iterable[Keys]:
+        """Of each rule, what the index may file it under."""
+        if self._items is None:
+            return map(_keys, self.lines)
+        return (item.rule.keys for item in self._items)
 
     def counting_rules(self) -> Iterable[Rule]:
         """Those of its rules that may use sets or connection tracking."""
@@ -129,41 +135,60 @@ class Run:
 _NOWHERE = Run()
 
 
+# A rule that stands in a run by its number there.
+Spot = tuple[Run, int]
+Keys = tuple[str, tuple[str, int] | None]
+
+_ENDS = re.compile(
+    r'(?:-m comment --comment (?:"[^"]*"|[^\s"]+) )?[^"]*?-p (\w+) (?:-d ([\d.]+)(/32(?= )|(?= )|/\d+) )?(?:--dport (\d+) )?',
+    re.ASCII,
+)
+
+
+def _keys(line: str | Rule) -> Keys:
+    """As `Rule.keys`, without reading a rule that `bulk` found to be plain."""
+    if not isinstance(line, str):
+        return line.keys
+    found = _ENDS.match(line)
+    if found is None:
+        return "", None
+    protocol, address, mask, port = found.groups()
+    return address if mask in ("", "/32") else "", (protocol, int(port)) if port else None
+
+
 class Index:
-    """Which rules of a long chain can apply to a packet."""
+    """Which rules of a long chain can apply to a packet.  Only those are read."""
 
     __slots__ = ("_by_destination", "_by_port", "_rest")
 
     def __init__(self) -> None:
-        self._by_destination: dict[str, list[Item]] = {}
-        self._by_port: dict[tuple[str, int], list[Item]] = {}
-        self._rest: list[Item] = []
+        self._by_destination: dict[str, list[Spot]] = {}
+        self._by_port: dict[tuple[str, int], list[Spot]] = {}
+        self._rest: list[Spot] = []
 
-    def add(self, run: Run, items: Sequence[Item]) -> None:
-        of_port: dict[tuple[str, int], list[Item]] = {}
+    def add(self, run: Run) -> None:
+        of_port: dict[tuple[str, int], list[int]] = {}
         run.of_port = of_port
-        for item in items:
-            destination, port = item.rule.keys
+        for position, (destination, port) in enumerate(run.keys()):
             if port is not None:
-                of_port.setdefault(port, []).append(item)
+                of_port.setdefault(port, []).append(position)
             if destination:
-                self._by_destination.setdefault(destination, []).append(item)
+                self._by_destination.setdefault(destination, []).append((run, position))
             elif port is not None:
-                self._by_port.setdefault(port, []).append(item)
+                self._by_port.setdefault(port, []).append((run, position))
             else:
-                self._rest.append(item)
+                self._rest.append((run, position))
 
-    def remove(self, run: Run, items: Sequence[Item]) -> None:
-        for item in items:
-            destination, port = item.rule.keys
+    def remove(self, run: Run) -> None:
+        for position, (destination, port) in enumerate(run.keys()):
             if destination:
-                self._by_destination[destination].remove(item)
+                self._by_destination[destination].remove((run, position))
             elif port is not None:
-                self._by_port[port].remove(item)
+                self._by_port[port].remove((run, position))
             else:
-                self._rest.remove(item)
+                self._rest.remove((run, position))
 
-    def candidates(self, destination: str, protocol: str, port: int) -> tuple[Item, ...]:
+    def candidates(self, destination: str, protocol: str, port: int) -> list[Spot]:
         """Those that can apply, in their order."""
         found = [
             *self._by_destination.get(destination, ()),
@@ -171,7 +196,9 @@ class Index:
             *self._rest,
         ]
         found.sort(key=_place)
-        return tuple(found)
+        return found
 
 
-_place = operator.attrgetter("place")
+def _place(spot: Spot) -> int:
+    run, position = spot
+    return run.start + position
