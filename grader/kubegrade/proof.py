@@ -7,32 +7,16 @@ Every lab brings states: `solution` (the key) must earn full marks, the bare sta
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
-
-import yaml
 
 from kubelab.checks import Result
 from kubelab.lab import Lab
 from kubelab.spec import Spec
+from kubelab.states import State, states
 from kubesim.errors import LearnerError
 
-BARE = "bare"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class State:
-    """What a learner might have done.
-
-    `run` is a script in the lab's terminal, `answers` are predictions; `expect` says for each task the `points`, and what
-    the message (`says`) and the explanation (`why`) must contain.
-    """
-
-    name: str
-    run: str = ""
-    answers: dict[str, str] = field(default_factory=dict)
-    expect: dict[str, dict[str, Any]] = field(default_factory=dict)
+__all__ = ["State", "Verdict", "prove", "states"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,12 +27,6 @@ class Verdict:
     task: str
     result: Result
     wrong: str = ""
-
-
-def states(spec: Spec) -> list[State]:
-    """The bare start and the states in the lab's folders, in the order of their names."""
-    found = [State(name=BARE, expect={task.name: {"points": 0} for task in spec.tasks if task.kind != "text"})]
-    return found + [_load(path) for path in sorted(spec.folder.glob("*/state.yaml"))]
 
 
 def prove(spec: Spec, state: State) -> Iterator[Verdict]:
@@ -78,11 +56,3 @@ def _compare(result: Result, expected: dict[str, Any]) -> str:
 def _done(output: Any, what: str) -> None:
     if output.exit_code:
         raise LearnerError(f"{what}: the state's own script failed", str(output))
-
-
-def _load(path: Path) -> State:
-    data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    unknown = sorted(set(data) - {"run", "answers", "expect"})
-    if unknown:
-        raise LearnerError(f"{path}: unknown field {unknown[0]!r}", "Fields: run, answers, expect.")
-    return State(name=path.parent.name, **data)
