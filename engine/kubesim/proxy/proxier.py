@@ -336,10 +336,12 @@ class KubeProxy:
 
     def _sync(self, family: Family) -> bool:
         options = family.options
-        if not options.node_port_addresses.match_all:
+        # iptables and nftables ask the kernel what is local; IPVS wants each of the node's addresses by name.
+        if self.mode == "ipvs" or not options.node_port_addresses.match_all:
             own = self._own_addresses(options.ipv6)
             if own != options.node_addresses:
                 family.options = replace(options, node_addresses=own)
+                family.needs_full = True
         try:
             changes = family.sync()
         except LearnerError as error:
