@@ -25,6 +25,7 @@ from kubesim.controllers import (
     namespace,
     nodeipam,
     nodelifecycle,
+    persistentvolume,
     podgc,
     replicaset,
     replicationcontroller,
@@ -58,6 +59,7 @@ REGISTRY: dict[str, type[Controller]] = {
     "ttl-controller": ttl.TTLController,
     "node-ipam-controller": nodeipam.NodeIpamController,
     "node-lifecycle-controller": nodelifecycle.NodeLifecycleController,
+    "persistentvolume-binder-controller": persistentvolume.PersistentVolumeController,
     "root-ca-certificate-publisher-controller": rootca.RootCAPublisher,
 }
 

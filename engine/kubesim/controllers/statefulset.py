@@ -1,7 +1,9 @@
 """StatefulSet: pods with a number and a name that stays, made in order and removed in the reverse order.
 
-Source: `pkg/controller/statefulset` (stateful_set_control.go, stateful_set_utils.go).  Left out, and said: volume claim
-templates - a set that has them waits, with the event that a real one has while its claims cannot be made.
+Source: `pkg/controller/statefulset` (stateful_set_control.go, stateful_set_utils.go).
+
+Each number has its claims, one for each template: they stay when the pod goes, so that the next of that number finds its data,
+unless persistentVolumeClaimRetentionPolicy says Delete.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from kubesim.controllers import claims, history, pods
 from kubesim.controllers.controller import Controller, owner_uids
 from kubesim.machinery import objects
 
-RESOURCE = "statefulsets.apps"
+RESOURCE, CLAIMS = "statefulsets.apps", "persistentvolumeclaims"
 POD_NAME = "statefulset.kubernetes.io/pod-name"
 POD_INDEX = "apps.kubernetes.io/pod-index"
 
@@ -37,10 +39,41 @@ def pod_for(found: Object, number: int, revision: Object, minor: int) -> Object:
     labels[history.HASH] = objects.name(revision)
     if minor >= 28:
         labels[POD_INDEX] = str(number)
+    volumes = {
+        objects.name(each): {"name": objects.name(each), "persistentVolumeClaim": {"claimName": objects.name(claim)}}
+        for each, claim in zip(found["spec"].get("volumeClaimTemplates") or (), claims_for(found, number), strict=True)
+    }
+    if volumes:
+        # A claim stands before a volume of the template with the same name (updateStorage).
+        kept = [each for each in pod["spec"].get("volumes") or () if each["name"] not in volumes]
+        pod["spec"]["volumes"] = [*volumes.values(), *kept]
     pod["spec"]["hostname"] = name
     if found["spec"].get("serviceName"):
         pod["spec"]["subdomain"] = found["spec"]["serviceName"]
     return pod
+
+
+def claims_for(found: Object, number: int) -> list[Object]:
+    """The claims of the pod with a number: TEMPLATE-SET-NUMBER (getPersistentVolumeClaims)."""
+    made = []
+    for template in found["spec"].get("volumeClaimTemplates") or ():
+        claim = objects.copy(template)
+        claim.pop("status", None)
+        claim["metadata"] = {
+            **claim["metadata"],
+            "name": f"{objects.name(template)}-{objects.name(found)}-{number}",
+            "namespace": objects.namespace(found),
+            "labels": {**objects.labels(template), **(found["spec"]["selector"].get("matchLabels") or {})},
+        }
+        if _retention(found).get("whenDeleted") == "Delete":
+            claim["metadata"]["ownerReferences"] = [objects.owner_reference(found, "StatefulSet", "apps/v1")]
+        made.append(claim)
+    return made
+
+
+def _retention(found: Object) -> Object:
+    policy: Object = found["spec"].get("persistentVolumeClaimRetentionPolicy") or {}
+    return policy
 
 
 class StatefulSetController(Controller):
@@ -62,11 +95,7 @@ class StatefulSetController(Controller):
         current_name = (found.get("status") or {}).get("currentRevision") or objects.name(update)
         current = next((each for each in known if objects.name(each) == current_name), update)
         mine = claims.claim(self.client, self._pods, "pods", found, found["spec"]["selector"])
-        if found["spec"].get("volumeClaimTemplates"):
-            message = f"create Pod {name}-0 in StatefulSet {name} failed error: not simulated: volumeClaimTemplates"
-            self.recorder.event(found, "Warning", "FailedCreate", message)
-        else:
-            self._step(found, mine, current, update)
+        self._step(found, mine, current, update)
         self._report(found, mine, current, update)
         in_use = {objects.labels(pod).get(history.HASH, "") for pod in mine}
         in_use |= {objects.name(current), objects.name(update)}
@@ -95,6 +124,7 @@ class StatefulSetController(Controller):
         )
         for number in excess:
             if not objects.deleting(by_number[number]):
+                self._condemn(found, number, by_number[number])
                 self._delete(found, by_number[number])
             if ordered:
                 return
@@ -133,11 +163,27 @@ class StatefulSetController(Controller):
 
     def _create(self, found: Object, number: int, revision: Object) -> None:
         pod = pod_for(found, number, revision, self.minor)
+        for claim in claims_for(found, number):
+            if self.client.find(CLAIMS, objects.name(claim), objects.namespace(found)) is None:
+                self.client.create(CLAIMS, claim, objects.namespace(found))
+                words = f"create Claim {objects.name(claim)} Pod {objects.name(pod)} in StatefulSet {objects.name(found)} success"
+                self.recorder.event(found, "Normal", "SuccessfulCreate", words)
         self.client.create("pods", pod, objects.namespace(found))
         message = f"create Pod {objects.name(pod)} in StatefulSet {objects.name(found)} successful"
         if self.minor >= 32:
             message = message[0].upper() + message[1:]
         self.recorder.event(found, "Normal", "SuccessfulCreate", message)
+
+    def _condemn(self, found: Object, number: int, pod: Object) -> None:
+        """Scaled away: with the policy whenScaled: Delete the claims go with the pod."""
+        if _retention(found).get("whenScaled") != "Delete":
+            return
+        for claim in claims_for(found, number):
+            known = self.client.find(CLAIMS, objects.name(claim), objects.namespace(found))
+            if known is not None:
+                owners = [objects.owner_reference(pod, "Pod", "v1")]
+                patch = {"metadata": {"ownerReferences": owners}}
+                self.client.patch(CLAIMS, objects.name(claim), objects.namespace(found), patch)
 
     def _delete(self, found: Object, pod: Object) -> None:
         self.client.delete("pods", objects.name(pod), objects.namespace(pod), uid=objects.uid(pod))

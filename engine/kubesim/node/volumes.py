@@ -4,7 +4,8 @@ Sources: `pkg/volume/{configmap,secret,projected,downwardapi,emptydir,hostpath}`
 `pkg/kubelet/volumemanager`'s.
 
 The files of a ConfigMap, Secret, projected or downward volume are the kubelet's: it writes them again when their source
-changes.  An emptyDir is one directory for all containers of the pod, and stays while the pod does; a hostPath is the node's.
+changes.  An emptyDir is one directory for all containers of the pod, and stays while the pod does; a hostPath is the node's,
+and a claim is what the volume is that it is bound to.
 """
 
 from __future__ import annotations
@@ -119,6 +120,8 @@ class Volume:
 
 def set_up(pod: Object, volume: Object, source: Source) -> Volume:
     """Make the volume ready to be mounted.  Raises NotReady."""
+    if volume.get("persistentVolumeClaim") is not None:
+        volume = _claimed(pod, volume, source)
     if volume.get("hostPath") is not None:
         return Volume(source.node_files, _host_path(volume, source.node_files))
     made = Volume(FileSystem(clock=lambda: source.world.now))
@@ -127,6 +130,23 @@ def set_up(pod: Object, volume: Object, source: Source) -> Volume:
         made.kept = True
         write(made, contents)
     return made
+
+
+def _claimed(pod: Object, volume: Object, source: Source) -> Object:
+    """The volume that a claim is bound to, in the form of a pod's volume."""
+    name = volume["persistentVolumeClaim"]["claimName"]
+    claim = source.find("persistentvolumeclaims", name, objects.namespace(pod))
+    if claim is None:
+        raise NotReady(f'error processing PVC {objects.namespace(pod)}/{name}: PVC not found')
+    bound = claim["spec"].get("volumeName", "")
+    found = source.find("persistentvolumes", bound, "") if bound else None
+    if found is None:
+        raise NotReady(f"error processing PVC {objects.namespace(pod)}/{name}: PVC is not bound")
+    if found["spec"].get("hostPath") is not None:
+        return {"name": bound, "hostPath": found["spec"]["hostPath"]}
+    if found["spec"].get("local") is not None:
+        return {"name": bound, "hostPath": {"path": found["spec"]["local"]["path"], "type": "Directory"}}
+    raise NotReady(f'MountVolume.SetUp failed for volume "{bound}" : not simulated: a volume that is neither hostPath nor local')
 
 
 def write(volume: Volume, contents: Mapping[str, bytes]) -> None:

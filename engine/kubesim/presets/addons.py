@@ -344,6 +344,14 @@ def local_path_storage(preset: Preset) -> list[Object]:
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}},
         _account("local-path-provisioner-service-account", namespace),
         {
+            "apiVersion": "storage.k8s.io/v1",
+            "kind": "StorageClass",
+            "metadata": {"name": "standard", "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}},
+            "provisioner": "rancher.io/local-path",
+            "reclaimPolicy": "Delete",
+            "volumeBindingMode": "WaitForFirstConsumer",
+        },
+        {
             "apiVersion": "apps/v1",
             "kind": "Deployment",
             "metadata": {"name": "local-path-provisioner", "namespace": namespace},

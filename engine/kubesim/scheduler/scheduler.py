@@ -14,7 +14,7 @@ from kubesim.errors import ApiError
 from kubesim.informer import Informers
 from kubesim.machinery import objects
 from kubesim.recorder import Recorder
-from kubesim.scheduler import filters, scores
+from kubesim.scheduler import filters, scores, volumes
 from kubesim.scheduler.snapshot import NodeInfo
 from kubesim.world import World
 
@@ -48,6 +48,8 @@ class Scheduler:
         nodes.on_event(self._node_changed)
         self._pods = self._informers.of("pods")
         self._pods.on_event(self._pod_changed)
+        self._volumes = volumes.Claims(self._informers, self.minor)
+        self._volumes.claims.on_event(self._claim_changed)
         return self
 
     def stop(self) -> None:
@@ -71,6 +73,10 @@ class Scheduler:
         else:
             known.node = node
         if before is None or _suitability(before) != _suitability(node):
+            self._retry()
+
+    def _claim_changed(self, _kind: str, claim: Object, before: Object | None) -> None:
+        if before is None or volumes.state(before) != volumes.state(claim):
             self._retry()
 
     def _pod_changed(self, kind: str, pod: Object, before: Object | None) -> None:
@@ -145,17 +151,26 @@ class Scheduler:
 
     def _schedule(self, key: tuple[str, str], pod: Object) -> None:
         everywhere = [self._nodes[name] for name in sorted(self._nodes)]
+        problem = self._volumes.problem(pod)
+        if problem:
+            self._fail(key, pod, len(everywhere), problem)
+            return
         feasible, refused = [], Counter[str]()
         for info in everywhere:
-            reason = filters.why_not(pod, info, everywhere)
+            reason = filters.why_not(pod, info, everywhere) or self._volumes.why_not(pod, info.node)
             if reason:
                 refused[reason] += 1
             else:
                 feasible.append(info)
         if not feasible:
-            self._fail(key, pod, len(everywhere), refused)
+            listed = ", ".join(sorted(f"{count} {reason}" for reason, count in refused.items()))
+            self._fail(key, pod, len(everywhere), listed)
             return
         chosen = self._choose(pod, feasible)
+        if self._volumes.choose(self.client, pod, chosen.name):
+            # PreBind: it is bound once its volumes are, and they will be on that node.
+            self._unschedulable[key] = None
+            return
         try:
             self.client.bind(objects.name(pod), objects.namespace(pod), chosen.name)
         except ApiError as error:
@@ -179,9 +194,9 @@ class Scheduler:
             [info for info, rank in zip(feasible, ranks, strict=True) if rank == best]
         )
 
-    def _fail(self, key: tuple[str, str], pod: Object, total: int, refused: Counter[str]) -> None:
+    def _fail(self, key: tuple[str, str], pod: Object, total: int, why: str) -> None:
         self._unschedulable[key] = None
-        message = self._message(total, refused)
+        message = self._message(total, why)
         condition = {
             "type": "PodScheduled",
             "status": "False",
@@ -203,12 +218,11 @@ class Scheduler:
             self._told[objects.uid(pod)] = message
             self._tell(pod, "Warning", "FailedScheduling", "Scheduling", message)
 
-    def _message(self, total: int, refused: Counter[str]) -> str:
-        """FitError.Error: the reasons with how many nodes they hold for, as sorted text."""
+    def _message(self, total: int, why: str) -> str:
+        """FitError.Error: what holds for all nodes, or the reasons with how many nodes they hold for."""
         if not total:
             return "no nodes available to schedule pods"
-        listed = ", ".join(sorted(f"{count} {reason}" for reason, count in refused.items()))
-        message = f"0/{total} nodes are available: {listed}."
+        message = f"0/{total} nodes are available: {why}."
         return f"{message} {POSTFILTER.format(total=total)}" if self.minor >= 24 else message
 
     def _tell(self, pod: Object, kind: str, reason: str, action: str, message: str) -> None:

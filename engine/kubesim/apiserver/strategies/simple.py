@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kubesim.apiserver.call import Call
 from kubesim.apiserver.fielderrors import FieldError
 from kubesim.apiserver.strategies import base
 from kubesim.apiserver.validation import networking, others
 from kubesim.machinery import endpointsubsets, names
+
+if TYPE_CHECKING:
+    from kubesim.apiserver.registry import Registry
 
 Object = dict[str, Any]
 
@@ -69,21 +72,30 @@ class EndpointSlice(base.Strategy):
 
 
 DEFAULT_CLASS = "ingressclass.kubernetes.io/is-default-class"
+DEFAULT_STORAGE = "storageclass.kubernetes.io/is-default-class"
+
+
+def _default_class(registry: Registry, resource: str, annotation: str) -> str:
+    """The class that is marked as the default: of several the newest, then the first by name; "" for none."""
+    marked = [
+        each["metadata"]
+        for each in registry.store.list(resource)
+        if (each["metadata"].get("annotations") or {}).get(annotation) == "true"
+    ]
+    if not marked:
+        return ""
+    newest = max(each["creationTimestamp"] for each in marked)
+    return min(each["name"] for each in marked if each["creationTimestamp"] == newest)
 
 
 class Ingress(base.Spec):
     def admit_create(self, call: Call, obj: Object) -> None:
-        """DefaultIngressClass: of several default classes the newest, then the first by name."""
+        """The plug-in DefaultIngressClass."""
         if "ingressClassName" in obj["spec"] or "kubernetes.io/ingress.class" in obj["metadata"].get("annotations", {}):
             return
-        classes = [
-            each["metadata"]
-            for each in self.registry.store.list("ingressclasses.networking.k8s.io")
-            if each["metadata"].get("annotations", {}).get(DEFAULT_CLASS) == "true"
-        ]
-        if classes:
-            newest = max(each["creationTimestamp"] for each in classes)
-            obj["spec"]["ingressClassName"] = min(e["name"] for e in classes if e["creationTimestamp"] == newest)
+        default = _default_class(self.registry, "ingressclasses.networking.k8s.io", DEFAULT_CLASS)
+        if default:
+            obj["spec"]["ingressClassName"] = default
 
     def initial_status(self, obj: Object) -> Object:
         return {"loadBalancer": {}}
@@ -144,8 +156,29 @@ class Claim(base.Spec):
     generation = False
     returns_deleted = True
 
+    def admit_create(self, call: Call, obj: Object) -> None:
+        """The plug-ins StorageObjectInUseProtection and DefaultStorageClass."""
+        _protect(obj, "kubernetes.io/pvc-protection")
+        default = _default_class(self.registry, "storageclasses.storage.k8s.io", DEFAULT_STORAGE)
+        if default:
+            obj["spec"].setdefault("storageClassName", default)
+
     def initial_status(self, obj: Object) -> Object:
         return {"phase": "Pending"}
+
+
+class Volume(base.Strategy):
+    returns_deleted = True
+
+    def admit_create(self, call: Call, obj: Object) -> None:
+        _protect(obj, "kubernetes.io/pv-protection")
+
+
+def _protect(obj: Object, finalizer: str) -> None:
+    """plugin/pkg/admission/storage/storageobjectinuseprotection: the object stays while it is in use."""
+    finalizers = obj["metadata"].setdefault("finalizers", [])
+    if finalizer not in finalizers:
+        finalizers.append(finalizer)
 
 
 class Event(base.Strategy):
@@ -159,6 +192,7 @@ STRATEGIES: dict[str, type[base.Strategy]] = {
     "podtemplates": ReturnsDeleted,
     "resourcequotas": ReturnsDeleted,
     "persistentvolumeclaims": Claim,
+    "persistentvolumes": Volume,
     "events": Event,
     "endpoints": Endpoints,
     "endpointslices.discovery.k8s.io": EndpointSlice,

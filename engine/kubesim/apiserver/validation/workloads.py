@@ -154,6 +154,13 @@ def stateful_set(obj: Object) -> list[FieldError]:
         detail = "must be 'OrderedReady' or 'Parallel'"
         errors.append(invalid("spec.podManagementPolicy", spec.get("podManagementPolicy", ""), detail))
     errors += not_negative(spec, "replicas", "spec") + not_negative(spec, "minReadySeconds", "spec")
+    # The pods will have a volume for each claim template; mounts may name them.
+    claimed = [{"name": each["metadata"].get("name", ""), "emptyDir": {}} for each in spec.get("volumeClaimTemplates") or ()]
+    if claimed and "template" in spec:
+        template = spec["template"]
+        names = {each["name"] for each in claimed}
+        others = [each for each in template["spec"].get("volumes") or () if each.get("name") not in names]
+        spec = {**spec, "template": {**template, "spec": {**template["spec"], "volumes": [*claimed, *others]}}}
     return errors + _selector_and_template(spec) + _template(spec)
 
 
