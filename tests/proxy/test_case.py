@@ -66,6 +66,41 @@ def test_packets_go_where_the_recorder_saw_them_go(shared: Path, name: str, exce
     assert total > 150
 
 
+def asked_service(each: dict[str, Any], packet: dict[str, Any]) -> dict[str, Any]:
+    """The spec of the Service that a packet is for."""
+    for service in each["services"]:
+        spec = service["spec"]
+        ips = {spec.get("clusterIP"), *spec.get("externalIPs", ()), *(
+            one.get("ip") for one in (service.get("status", {}).get("loadBalancer") or {}).get("ingress") or ()
+        )}  # fmt: skip
+        for port in spec.get("ports", ()):
+            to_node = packet["destPort"] == port.get("nodePort") and packet["destIP"] in each["nodeIPs"]
+            if to_node or (packet["destIP"] in ips and packet["destPort"] == port["port"]):
+                return spec
+    return {}
+
+
+def test_ipvs_leads_to_the_same_pods(shared: Path) -> None:
+    """No packets through ipvs were recorded.  Where no Local policy is in play (there the modes differ, upstream too), the
+    endpoints must be those that iptables was recorded to choose from, and the masquerade the same."""
+    wrong, total = [], 0
+    for each in cases(shared, "iptables-generated.json")[:120]:
+        as_ipvs = {**each, "config": {**each["config"], "mode": "ipvs"}}
+        answers = case.run_case(as_ipvs).get("packets", ())
+        for packet, answer in zip(each.get("packets") or (), answers, strict=True):
+            spec = asked_service(each, packet)
+            local = "Local" in (spec.get("externalTrafficPolicy"), spec.get("internalTrafficPolicy"))
+            itself = f"{packet['sourceIP']}:" in packet["output"]
+            if not spec or local or "loadBalancerSourceRanges" in spec or ":" not in packet["output"] or itself:
+                continue
+            total += 1
+            same = set(answer["output"].split(", ")) == set(packet["output"].split(", "))
+            if not same or answer["masq"] != packet["masq"]:
+                wrong.append((each["id"], packet, answer))
+    assert total > 1000
+    assert not wrong, f"{len(wrong)} of {total}: {wrong[:3]}"
+
+
 def test_a_node_of_a_real_cluster(shared: Path) -> None:
     """What the kernel showed after the real kube-proxy's sync, but for the Services' order, which is a Go map's."""
     recorded = shared / "golden" / "proxy" / "cluster"
@@ -110,7 +145,11 @@ SLICE = {
     "ports": [{"port": 8080}],
     "endpoints": [{"addresses": ["10.244.1.2"], "nodeName": "a"}],
 }
-NODE = {"kind": "Node", "metadata": {"name": "a"}, "status": {"addresses": [{"type": "InternalIP", "address": "172.18.0.2"}]}}
+NODE = {
+    "kind": "Node",
+    "metadata": {"name": "a"},
+    "status": {"addresses": [{"type": "InternalIP", "address": "172.18.0.2"}]},
+}
 
 
 def test_objects_need_no_defaults_and_each_family_gets_its_text() -> None:

@@ -72,12 +72,15 @@ def mode(case: Case) -> str:
     return (case.get("config") or {}).get("mode") or "iptables"
 
 
+def _known(case: Case, options: Settings) -> state.State:
+    services, slices = case.get("services") or (), case.get("endpointSlices") or ()
+    return state.of_objects(options.family, options.node_name, services, slices)
+
+
 def rules(case: Case) -> str:
     """What kube-proxy writes for the case at its first sync."""
     options = settings(case)
-    known = state.of_objects(
-        options.family, options.node_name, case.get("services") or (), case.get("endpointSlices") or ()
-    )
+    known = _known(case, options)
     match mode(case):
         case "iptables":
             return iptables.Renderer(options).sync(known)
@@ -101,8 +104,8 @@ def run_case(case: Case) -> dict[str, Any]:
                 load = packets.iptables_rules(text, options)
             case "nftables":
                 load = packets.nftables_rules(text)
-            case other:
-                raise NotSimulated(f"packets through {other} rules")
+            case _:
+                load = packets.ipvs_rules(_known(case, options), options)
         answer["packets"] = packets.decide(load, options, case.get("nodeIPs") or (), found)
     return answer
 

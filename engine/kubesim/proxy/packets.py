@@ -16,8 +16,10 @@ from kubesim.net.packet import Packet
 from kubesim.net.packet import Protocol as PacketProtocol
 from kubesim.net.trace import Kind, Step, Trace, Verdict
 from kubesim.proxy import addresses, iptables
+from kubesim.proxy.ipvs_family import IpvsFamily
 from kubesim.proxy.kernel import Iptables
 from kubesim.proxy.settings import Settings
+from kubesim.proxy.state import State
 from kubesim.world import World
 
 # The wires' addresses, which no case uses: of the node and of its neighbour, towards the sender and towards the rest.
@@ -45,6 +47,16 @@ def iptables_rules(text: str, options: Settings) -> Load:
 def nftables_rules(text: str) -> Load:
     """A file for `nft -f`."""
     return lambda node: node.nft.apply(text)
+
+
+def ipvs_rules(known: State, options: Settings) -> Load:
+    """With the virtual servers, the sets and the dummy interface: as the mode's own first sync makes them."""
+
+    def load(node: net.Host) -> None:
+        tables = Iptables(node.netfilter6 if options.ipv6 else node.netfilter)
+        IpvsFamily(node.world, node, known, options, tables, sync_period=30.0).write(None)
+
+    return load
 
 
 class Wire:
@@ -110,7 +122,7 @@ def _output(trace: Trace) -> str:
     if trace.verdict in (Verdict.REJECTED, Verdict.DROPPED):
         return "REJECT" if trace.verdict is Verdict.REJECTED else "DROP"
     for step in _on_node(trace):
-        if step.kind is Kind.NAT and step.after is not None:
+        if step.kind in (Kind.NAT, Kind.IPVS) and step.after is not None:
             to = (step.after.dst, step.after.dport)
             if to != (trace.flow.dst, trace.flow.dport):
                 return addresses.join(*to)
@@ -118,11 +130,14 @@ def _output(trace: Trace) -> str:
 
 
 def _masqueraded(trace: Trace) -> bool:
-    """Marked for it by KUBE-MARK-MASQ or nft's `mark set`, or masqueraded at once: nft's hairpin connections."""
+    """Marked for it by KUBE-MARK-MASQ or nft's `mark set`, or masqueraded at once: hairpin connections of nft and ipvs."""
     return any(
-        step.chain == "KUBE-MARK-MASQ" or "meta mark set meta mark |" in step.rule or " masquerade" in step.rule
+        step.chain == "KUBE-MARK-MASQ"
+        or "LOOP-BACK" in step.rule
+        or "meta mark set meta mark |" in step.rule
+        or " masquerade" in step.rule
         for step in _matched(trace)
-        if step.table != "nat" or step.chain == "KUBE-MARK-MASQ"
+        if step.table != "nat" or step.chain == "KUBE-MARK-MASQ" or "LOOP-BACK" in step.rule
     )
 
 
