@@ -234,7 +234,7 @@ def plan(source: Source, cells: Sequence[Cell]) -> Plan:
     place says when to mark.  Where it is missing, its item is marked before the next item's first cell, or at the end.
     """
     notes: dict[str, list[str]] = {}
-    roles = [_role(source, cell) for cell in cells]
+    roles = [role_of(source, cell) for cell in cells]
     automatic = [each for each in source.items if not each.manual]
     order = {name: number for number, item in enumerate(source.items) for name in (item.name, *item.work)}
     present = {role for role in roles if (item := source.item(role)) is not None and not item.manual}
@@ -284,7 +284,7 @@ def _run(index: int, cell: Cell, notes: dict[str, list[str]], role: str) -> Step
     return Step(index=index, source=cell.source, work=role)
 
 
-def _role(source: Source, cell: Cell) -> str:
+def role_of(source: Source, cell: Cell) -> str:
     """The id of the teacher's graded or solution cell that this one is, or ""."""
     known = {name for item in source.items for name in (item.name, *item.work)}
     for name in (cell.grade_id, cell.id):

@@ -44,6 +44,7 @@ class Report:
 
     `digest` is of all that decides them (the submission, the lab, this program); `reason` says why nothing could be graded, ""
     if it could; `notes` what was odd about the whole; `said` what the cells printed; `seconds` the time that it took.
+    `fault` is an error of this program's own: then there are no marks, and nothing goes into any book.
     """
 
     student: str
@@ -56,6 +57,7 @@ class Report:
     said: tuple[Said, ...] = ()
     seconds: float = 0.0
     attempts: int = 1
+    fault: str = ""
 
     @property
     def points(self) -> float:

@@ -278,3 +278,10 @@ def _copy(path: Path, folder: Path) -> None:
         if stat.S_ISREG(os.fstat(fd).st_mode):
             with (folder / path.name).open("xb") as target:
                 shutil.copyfileobj(source, target)
+
+
+REFUSAL = "this machine has nothing that keeps a stranger's code from your files and the network"
+REMEDY = (
+    "Grade on Linux with Landlock (5.13 and later), in Docker or Podman, or in WSL2; or say --unsandboxed for work that you "
+    "trust: it then runs as you, with time-outs and caps only."
+)

@@ -10,7 +10,6 @@ told until then stands.  `kubegrade.batch` talks with a worker over its standard
 from __future__ import annotations
 
 import gc
-import hashlib
 import os
 import resource
 import shutil
@@ -39,16 +38,20 @@ MOST_FILES, LARGEST_FILE = 50, 8 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """One submission.  `folder` holds it, `notebook` is the name that its notebook should have (without .ipynb); `lab` the folder
-    of the lab ("" for a plain nbgrader notebook), `source` the teacher's notebook; `seed` for the cluster, None for the lab's.
+    """One submission.  `folder` holds it, `notebook` is the name that its notebook should have (without .ipynb); or `file` is the
+    notebook, whatever its name; or `data` is what it holds.
 
-    `data` is the notebook itself, where it does not lie in a folder.
+    `lab` is the assignment's name, `lab_folder` the lab's folder ("" for a plain nbgrader notebook), `source` the teacher's
+    notebook, `checks` a file with more checks; `seed` is for the cluster, None for the lab's own; `digest` comes back in the
+    report.
     """
 
     student: str
     lab: str
     notebook: str
     folder: str = ""
+    file: str = ""
+    digest: str = ""
     lab_folder: str = ""
     source: str = ""
     checks: str = ""
@@ -64,8 +67,9 @@ class Worker:
         self._scratch = Path(tempfile.mkdtemp(prefix="kubegrade-"))
         # Before anything of a lab is loaded: what the zygote does not have, no submission can find.
         self._zygote = Zygote(layers, limits, self._scratch)
-        self._courses: dict[tuple[str, str, str], tuple[referee.Course, str]] = {}
+        self._courses: dict[tuple[str, str, str], referee.Course] = {}
         self._clusters: dict[tuple[str, int | None], list[Embedded]] = {}
+        self._rehearsed: set[str] = set()
 
     def close(self) -> None:
         shutil.rmtree(self._scratch, ignore_errors=True)
@@ -76,22 +80,25 @@ class Worker:
         A referee or an inmate that was killed, and not by itself or by us, is given a second chance from the beginning.
         """
         start = time.monotonic()
-        course, version = self._course(job)
-        blank = Report(student=job.student, lab=job.lab, notebook=job.notebook, marks=tuple(_blank(course)))
+        course = self._course(job)
+        blank = Report(
+            student=job.student, lab=job.lab, notebook=job.notebook, digest=job.digest, marks=tuple(_blank(course))
+        )
         notes: list[str] = []
         files: list[Path] = []
         try:
             if job.data is not None:
-                data, cells = wire.data(job.data), notebooks.parse(wire.data(job.data))
+                cells = notebooks.parse(wire.data(job.data))
+            elif job.file:
+                cells = notebooks.read(Path(job.file))
             else:
                 folder = _real_folder(Path(job.folder))
                 path, notes = notebooks.choose(folder, job.notebook, course.source)
                 cells = notebooks.read(path)
-                data = path.read_bytes()
                 files = _beside(folder, path)
         except (notebooks.Unreadable, wire.Malformed) as problem:
             told = [_replace_message(each, str(problem)) for each in blank.marks]
-            return _replace(blank, marks=tuple(told), reason=str(problem), digest=digest(b"", version, job.seed))
+            return _replace(blank, marks=tuple(told), reason=str(problem))
         plan = notebooks.plan(course.source, cells)
         port = self._warm(job, course)
         for attempt in (1, 2):
@@ -101,13 +108,22 @@ class Worker:
         marks = [_texts(course, plan, draft.marks.get(each.task, each)) for each in blank.marks]
         return _replace(
             blank,
-            digest=digest(data, version, job.seed),
             marks=tuple(marks),
             notes=tuple(dict.fromkeys([*notes, *plan.notes.get("", []), *draft.notes])),
             said=tuple(draft.said[index] for index in sorted(draft.said)),
             seconds=round(time.monotonic() - start, 3),
             attempts=attempt,
         )
+
+    def _rehearse(self, course: referee.Course) -> None:
+        """Grade the teacher's own notebook here, and forget it: what it needs is then loaded before the first fork."""
+        assert course.spec is not None
+        spec = course.spec
+        scratch = Path(tempfile.mkdtemp(dir=self._scratch))
+        plan = notebooks.plan(course.source, course.source.cells)
+        referee.Referee(
+            course, lambda: labs.start(spec), lambda: self._zygote.spawn(scratch), lambda told: None, self._bounds
+        ).grade(plan, {})
 
     # -- one submission -----------------------------------------------------------------------------------------
 
@@ -186,12 +202,10 @@ class Worker:
 
     # -- what is graded against -----------------------------------------------------------------------------------
 
-    def _course(self, job: Job) -> tuple[referee.Course, str]:
-        """The teacher's notebook and the lab's checks, and a digest of both."""
+    def _course(self, job: Job) -> referee.Course:
+        """The teacher's notebook and the lab's checks."""
         key = (job.lab_folder, job.source, job.checks)
         if key not in self._courses:
-            data = Path(job.source).read_bytes()
-            told = hashlib.sha256(data)
             spec = checks = None
             stub = "YOUR ANSWER HERE"
             if job.lab_folder:
@@ -200,15 +214,11 @@ class Worker:
                 stub = kubelab_course.TEXT_STUB
                 spec = specs.load(Path(job.lab_folder))
                 checks = dict(spec.checks().CHECKS)
-                for path in sorted(spec.folder.rglob("*")):
-                    if path.is_file() and path.suffix in (".py", ".yaml"):
-                        told.update(path.name.encode() + path.read_bytes())
                 if job.checks:
-                    told.update(Path(job.checks).read_bytes())
                     for name, more in _load_checks(Path(job.checks)).items():
                         checks[name] = [*checks.get(name, []), *more]
-            source = notebooks.source(data, stub)
-            self._courses[key] = (referee.Course(source=source, spec=spec, checks=checks), told.hexdigest())
+            source = notebooks.source(Path(job.source).read_bytes(), stub)
+            self._courses[key] = referee.Course(source=source, spec=spec, checks=checks)
         return self._courses[key]
 
     def _warm(self, job: Job, course: referee.Course) -> list[Embedded]:
@@ -216,6 +226,9 @@ class Worker:
         if course.spec is None:
             return []
         key = (job.lab_folder, job.seed)
+        if job.lab_folder not in self._rehearsed:
+            self._rehearsed.add(job.lab_folder)
+            self._rehearse(course)
         if key not in self._clusters:
             spec = course.spec if job.seed is None else _replace(course.spec, seed=job.seed)
             predictions = sum(task.kind == "prediction" for task in spec.tasks)
@@ -240,21 +253,18 @@ def main() -> None:
     )
     try:
         while True:
-            channel.send({"report": worker.grade(Job(**channel.receive())).to_json()})
+            job = Job(**channel.receive())
+            try:
+                report = worker.grade(job)
+            except Exception as error:
+                traceback.print_exc()
+                told = f"{type(error).__name__}: {error}"
+                report = Report(student=job.student, lab=job.lab, notebook=job.notebook, digest=job.digest, fault=told)
+            channel.send({"report": report.to_json()})
     except wire.Closed:
         pass
     finally:
         worker.close()
-
-
-def digest(data: bytes, version: str, seed: int | None) -> str:
-    """Of all that decides a submission's marks."""
-    from importlib.metadata import version as installed
-
-    told = hashlib.sha256()
-    for each in (data, version.encode(), str(seed).encode(), installed("kubewalk").encode()):
-        told.update(hashlib.sha256(each).digest())
-    return told.hexdigest()
 
 
 # -- small things -----------------------------------------------------------------------------------------------------

@@ -1,0 +1,192 @@
+"""A whole class: workers side by side, a journal of what is done, and whoever wants to know.
+
+Kill it at any moment: what was done stands in the journal, line by line, and the next run goes on from there.  A worker that
+dies is replaced, and its submission graded again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import socket
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from kubegrade import referee, sandbox, submissions, wire
+from kubegrade.report import Report, from_json
+from kubegrade.worker import Job
+
+# A submission that ends this many workers is given up.
+PATIENCE = 3
+# Frames from a worker: a report with all its cards.
+LARGEST = 1 << 26
+
+
+class Process:
+    """A worker in a process of its own, with nothing of this one's environment."""
+
+    def __init__(self, layers: sandbox.Layers, bounds: referee.Bounds, limits: sandbox.Limits) -> None:
+        ours, theirs = socket.socketpair()
+        kept = {name: os.environ[name] for name in ("PATH", "LANG", "PYTHONPATH", "TMPDIR") if name in os.environ}
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "kubegrade.worker", str(theirs.fileno())],
+            pass_fds=[theirs.fileno()],
+            env=kept,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        theirs.close()
+        self.socket = ours
+        self._channel = wire.Channel(ours, LARGEST)
+        self._channel.send({"layers": asdict(layers), "bounds": asdict(bounds), "limits": asdict(limits)})
+        self.job: Job | None = None
+
+    def give(self, job: Job) -> None:
+        self.job = job
+        self._channel.send(asdict(job))
+
+    def take(self) -> Report:
+        """The report of the job that was given.  wire.Closed if the worker died of it."""
+        return from_json(self._channel.receive()["report"])
+
+    def end(self) -> None:
+        """End it, and all that it has forked."""
+        self._channel.close()
+        self._process.kill()
+        self._process.wait()
+
+
+def grade(
+    jobs: Sequence[Job],
+    *,
+    workers: int,
+    layers: sandbox.Layers,
+    bounds: referee.Bounds,
+    limits: sandbox.Limits,
+) -> Iterator[Report]:
+    """The reports of the jobs, as they come.  Closing the iterator ends all that it has started."""
+    waiting = deque((job, 1) for job in jobs)
+    running: list[tuple[Process, int]] = []
+
+    def put_to_work(process: Process | None) -> None:
+        if not waiting:
+            if process is not None:
+                process.end()
+            return
+        job, attempt = waiting.popleft()
+        process = process or Process(layers, bounds, limits)
+        running.append((process, attempt))
+        try:
+            process.give(job)
+        except wire.Closed:
+            pass  # It shows when its answer is awaited.
+
+    try:
+        for _ in range(min(workers, len(jobs))):
+            put_to_work(None)
+        while running:
+            poll = select.poll()
+            for process, _ in running:
+                poll.register(process.socket, select.POLLIN)
+            ready = {fd for fd, _ in poll.poll()}
+            for process, attempt in [each for each in running if each[0].socket.fileno() in ready]:
+                running.remove((process, attempt))
+                job = process.job
+                assert job is not None
+                try:
+                    report = process.take()
+                except (wire.Closed, wire.Malformed):
+                    process.end()
+                    if attempt < PATIENCE:
+                        waiting.appendleft((job, attempt + 1))
+                    else:
+                        yield _given_up(job)
+                    put_to_work(None)
+                    continue
+                put_to_work(process)
+                yield report
+    finally:
+        for process, _ in running:
+            process.end()
+
+
+def _given_up(job: Job) -> Report:
+    told = f"{PATIENCE} workers ended while they graded it"
+    return Report(student=job.student, lab=job.lab, notebook=job.notebook, digest=job.digest, fault=told)
+
+
+# -- what is done already -----------------------------------------------------------------------------------------
+
+
+class Journal:
+    """A file with a line for each report, written before anybody is told.  A line that was cut off by a crash is left out."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._done: dict[str, dict[str, Any]] = {}
+        if path.is_file():
+            for line in path.read_bytes().splitlines():
+                try:
+                    told = json.loads(line)
+                    self._done[_key(told["student"], told["lab"], told["notebook"])] = told
+                except (ValueError, KeyError, TypeError):
+                    continue
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("ab")
+        if path.stat().st_size and not path.read_bytes().endswith(b"\n"):
+            self._file.write(b"\n")
+
+    def known(self, job: Job) -> Report | None:
+        """The report of this very job, from an earlier run."""
+        told = self._done.get(_key(job.student, job.lab, job.notebook))
+        return from_json(told) if told is not None and told["digest"] == job.digest else None
+
+    def add(self, report: Report) -> None:
+        """Keep a report; it is on the disk when this returns.  Outputs and cards are not kept."""
+        slim = replace(report, said=(), marks=tuple(replace(each, card="") for each in report.marks))
+        self._file.write(json.dumps(slim.to_json(), separators=(",", ":")).encode() + b"\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _key(student: str, lab: str, notebook: str) -> str:
+    return f"{student}\0{lab}\0{notebook}"
+
+
+def run(
+    jobs: Sequence[Job],
+    journal: Journal,
+    *,
+    workers: int,
+    layers: sandbox.Layers,
+    bounds: referee.Bounds,
+    limits: sandbox.Limits,
+    told: Callable[[Report, bool], None],
+) -> None:
+    """Grade what the journal does not know yet; `told` is given every report, and whether it is new."""
+    versions: dict[str, str] = {}
+    todo = []
+    for job in jobs:
+        if job.source not in versions:
+            versions[job.source] = submissions.against(job)
+        job = replace(job, digest=submissions.digest(job, versions[job.source]))
+        known = journal.known(job)
+        if known is not None:
+            told(known, False)
+        else:
+            todo.append(job)
+    for report in grade(todo, workers=workers, layers=layers, bounds=bounds, limits=limits):
+        # First to whoever writes books and pages, then into the journal: what stands there is done.
+        told(report, True)
+        if not report.fault:
+            journal.add(report)

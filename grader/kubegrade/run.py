@@ -1,0 +1,194 @@
+"""`kubegrade grade`, as a person at a terminal has it: a bar, a table, and files."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from kubegrade import batch, feedback, gradebook, notebooks, pages, referee, sandbox, submissions
+from kubegrade.report import Report
+from kubegrade.worker import Job
+from kubesim.errors import LearnerError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """The command's options; see its help."""
+
+    lab: str = ""
+    jobs: int | None = None
+    seed_by: str = "lab"
+    timeout: float = 120.0
+    cell_timeout: float = 20.0
+    memory: int = 1024
+    gradebook: Path | None = None
+    table: Path | None = None
+    form: str = "plain"
+    feedback: Path | None = None
+    dump: Path | None = None
+    checks: Path | None = None
+    again: bool = False
+    unsandboxed: bool = False
+
+
+def grade(submitted: Path, options: Options) -> list[Report]:
+    """Grade a folder and write all that was asked for.  The reports, without outputs and cards."""
+    console = Console(stderr=True, highlight=False)
+    layers = walls(options.unsandboxed, console)
+    checks = str(options.checks.resolve()) if options.checks else ""
+    jobs = submissions.find(submitted, options.lab, seed_by=options.seed_by, checks=checks)
+    course = submissions.course(submitted)
+    path = options.gradebook or course / "gradebook.db"
+    journal_path = path.with_name(path.name + ".kubegrade.jsonl")
+    if options.again:
+        journal_path.unlink(missing_ok=True)
+    journal = batch.Journal(journal_path)
+    writer = Writer(path, course, options)
+    by_key = {(job.student, job.lab, job.notebook): job for job in jobs}
+    reports: list[Report] = []
+    before = 0
+    interrupted = False
+    bar = Progress(
+        TextColumn("grading"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"),
+        console=console,
+    )  # fmt: skip
+    try:
+        with bar:
+            task = bar.add_task("", total=len(jobs))
+
+            def told(report: Report, new: bool) -> None:
+                nonlocal before
+                before += not new
+                if new and not report.fault:
+                    writer.write(report, by_key[report.student, report.lab, report.notebook])
+                reports.append(replace(report, said=(), marks=tuple(replace(m, card="") for m in report.marks)))
+                bar.update(task, advance=1, description=report.student[:40])
+
+            batch.run(
+                jobs,
+                journal,
+                workers=options.jobs or cores(),
+                layers=layers,
+                bounds=referee.Bounds(cell=options.cell_timeout, submission=options.timeout),
+                limits=sandbox.Limits(memory=options.memory << 20, cpu=int(options.timeout)),
+                told=told,
+            )
+    except KeyboardInterrupt:
+        interrupted = True
+    finally:
+        journal.close()
+        writer.close()
+    reports.sort(key=lambda each: (each.lab, each.student, each.notebook))
+    if options.table:
+        pages.write(options.table, reports, options.form)
+    if options.dump:
+        pages.write(options.dump.with_suffix(".json"), reports)
+    if options.feedback:
+        feedback.class_pages(options.feedback, reports)
+    _summary(reports, before)
+    if interrupted:
+        left = len(jobs) - len(reports)
+        raise LearnerError(f"stopped; {left} of {len(jobs)} are not graded yet", "Run the same command again to go on.")
+    faults = [each for each in reports if each.fault]
+    if faults:
+        raise LearnerError(
+            f"{len(faults)} of {len(jobs)} could not be graded, by a fault of this program ({faults[0].fault})",
+            "Nothing was written for them. Run the same command again to try them once more.",
+        )
+    return reports
+
+
+class Writer:
+    """What is written for each report as it comes: the gradebook, nbgrader's autograded copy, the feedback page."""
+
+    def __init__(self, path: Path, course: Path, options: Options) -> None:
+        self._book = gradebook.Book(path)
+        self._course = course
+        self._feedback = options.feedback
+
+    def write(self, report: Report, job: Job) -> None:
+        source = Path(job.source)
+        self._book.add_assignment(report.lab, source)
+        self._book.write(report, _timestamp(job))
+        if (self._course / "submitted").is_dir():
+            target = self._course / "autograded" / report.student / report.lab / f"{report.notebook}.ipynb"
+            _put(target, gradebook.autograded(report, source, _handed_in(job)))
+        if self._feedback:
+            page = self._feedback / report.student / f"{report.notebook}.html"
+            _put(page, feedback.page(report))
+
+    def close(self) -> None:
+        self._book.close()
+
+
+def walls(unsandboxed: bool, console: Console) -> sandbox.Layers:
+    """What this machine has to keep strangers' code in, said aloud.  LearnerError if that is not enough and nobody said to go on."""
+    layers = sandbox.probe()
+    if layers.sufficient:
+        console.print(f"Sandbox: {layers}.", style="dim")
+    elif not unsandboxed:
+        raise LearnerError(f"{sandbox.REFUSAL} (there is: {layers})", sandbox.REMEDY)
+    else:
+        console.print(f"[bold]No sandbox[/bold] (there is: {layers}): what students wrote runs as you.")
+    return layers
+
+
+def cores() -> int:
+    """The processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _handed_in(job: Job) -> Path | None:
+    if job.file:
+        return Path(job.file)
+    try:
+        source = notebooks.source(Path(job.source).read_bytes())
+        return notebooks.choose(Path(job.folder), job.notebook, source)[0]
+    except (notebooks.Unreadable, OSError):
+        return None
+
+
+def _timestamp(job: Job) -> str:
+    """When it was handed in, as nbgrader's exchange writes it down."""
+    path = Path(job.folder) / "timestamp.txt"
+    if not job.folder or path.is_symlink() or not path.is_file():
+        return ""
+    text = path.read_text(encoding="utf-8", errors="replace")[:100].strip()
+    from datetime import datetime
+
+    try:
+        datetime.strptime(text[:19], "%Y-%m-%d %H:%M:%S")
+    except ValueError:
+        return ""
+    return text
+
+
+def _put(path: Path, text: str) -> None:
+    """Write a file whole: nobody ever sees a half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    half = path.with_name(f".{path.name}.part")
+    half.write_text(text, encoding="utf-8")
+    half.replace(path)
+
+
+def _summary(reports: list[Report], before: int) -> None:
+    console = Console(file=sys.stdout, highlight=False)
+    table = Table(box=None, pad_edge=False)
+    for name, justify in (("student", "left"), ("lab", "left"), ("points", "right"), ("to read", "right"), ("odd", "left")):
+        table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
+    for report in reports:
+        waiting = sum(each.manual for each in report.marks)
+        odd = report.fault or report.reason or " ".join([*report.notes, *(note for each in report.marks for note in each.notes)])
+        table.add_row(
+            click.unstyle(report.student), report.lab, f"{report.points:g} of {report.max:g}", str(waiting or ""), odd[:160]
+        )
+    console.print(table, markup=False)
+    if before:
+        console.print(f"{before} of {len(reports)} were graded before, and nothing has changed.", style="dim")

@@ -1,0 +1,146 @@
+"""Finding what was handed in, and what it is graded against."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from importlib.metadata import version
+from pathlib import Path
+
+from kubegrade import notebooks
+from kubegrade.worker import Job
+from kubelab import folders
+from kubesim.errors import LearnerError
+
+
+def find(submitted: Path, lab: str = "", *, seed_by: str = "", checks: str = "") -> list[Job]:
+    """The jobs of a folder: nbgrader's layout (STUDENT/LAB/LAB.ipynb), or notebooks side by side (STUDENT.ipynb, with `lab`).
+
+    `lab` picks one assignment.  `seed_by` "student" gives each student a cluster seed of their own.  LearnerError if there is
+    nothing to grade.
+    """
+    if not submitted.is_dir():
+        raise LearnerError(f"no folder {submitted}", "Give the folder with what was handed in.")
+    if lab and not (course(submitted) / "source" / lab).is_dir():
+        lab = folders.find(lab).name
+    jobs: list[Job] = []
+    flat = sorted(path for path in submitted.iterdir() if path.suffix == ".ipynb")
+    if flat:
+        if not lab:
+            raise LearnerError("notebooks lie side by side there", "Say what they are: --lab 02-clusterip")
+        for path in flat:
+            jobs += [_job(path.stem, lab, submitted, file=str(path))]
+    else:
+        for student in sorted(path for path in submitted.iterdir() if not path.name.startswith(".")):
+            jobs += _of_student(student, lab, submitted)
+    if not jobs:
+        wanted = f"/{lab}" if lab else ""
+        raise LearnerError(f"nothing was handed in at {submitted}", f"Expected: {submitted.name}/STUDENT{wanted or '/LAB'}")
+    from dataclasses import replace
+
+    return [
+        replace(
+            job,
+            checks=checks,
+            seed=seed(job.lab, job.student) if seed_by == "student" and job.lab_folder else None,
+            digest="",
+        )
+        for job in jobs
+    ]
+
+
+def course(submitted: Path) -> Path:
+    """The nbgrader course that the folder belongs to."""
+    return submitted.resolve().parent
+
+
+def seed(lab: str, student: str) -> int:
+    """The seed that is this student's in this lab, the same each time."""
+    return int.from_bytes(hashlib.sha256(f"{lab}/{student}".encode()).digest()[:4])
+
+
+def sources(submitted: Path, lab: str) -> list[Path]:
+    """The teacher's notebooks of an assignment: the course's own, else those that come with this project."""
+    found = sorted((course(submitted) / "source" / lab).glob("*.ipynb"))
+    return found or sorted((folders.course() / lab).glob("*.ipynb"))
+
+
+def _of_student(student: Path, lab: str, submitted: Path) -> list[Job]:
+    if student.is_symlink() or not student.is_dir():
+        return []
+    jobs = []
+    for folder in [student / lab] if lab else sorted(each for each in student.iterdir() if each.is_dir()):
+        if not (folder.is_symlink() or folder.exists()):
+            continue
+        for source in sources(submitted, folder.name):
+            jobs.append(_job(student.name, folder.name, submitted, folder=str(folder), source=source))
+    return jobs
+
+
+def _job(student: str, lab: str, submitted: Path, folder: str = "", file: str = "", source: Path | None = None) -> Job:
+    if source is None:
+        found = sources(submitted, lab)
+        if not found:
+            raise LearnerError(f"no source notebook for {lab!r}", "Build it: kubelab build")
+        source = found[0]
+    return Job(
+        student=student,
+        lab=lab,
+        notebook=source.stem,
+        folder=folder,
+        file=file,
+        lab_folder=lab_folder(lab, course(submitted)) if source.stem == lab else "",
+        source=str(source),
+    )
+
+
+def lab_folder(lab: str, of: Path | None = None) -> str:
+    """The folder of the lab of that name: the course's own (`labs/NAME`), else one of this project's; "" if it is no lab."""
+    own = of / "labs" / lab if of else None
+    if own and (own / "lab.yaml").is_file():
+        return str(own)
+    return str(folders.root() / lab) if lab in folders.names() else ""
+
+
+def against(job: Job) -> str:
+    """A digest of what a job is graded against: the same for the whole class."""
+    told = hashlib.sha256(version("kubewalk").encode())
+    told.update(Path(job.source).read_bytes())
+    if job.lab_folder:
+        for path in sorted(Path(job.lab_folder).rglob("*")):
+            if path.is_file() and path.suffix in (".py", ".yaml"):
+                told.update(path.name.encode() + b"\0" + path.read_bytes())
+    if job.checks:
+        told.update(Path(job.checks).read_bytes())
+    return told.hexdigest()
+
+
+def digest(job: Job, version_of: str) -> str:
+    """Of all that decides a job's marks: what was handed in, what it is graded against (`against`), and the seed."""
+    told = hashlib.sha256(f"{version_of} {job.seed} {job.notebook}".encode())
+    for path in _files(job):
+        told.update(path.name.encode("utf-8", "surrogateescape") + b"\0")
+        told.update(_content(path))
+    return told.hexdigest()
+
+
+def _files(job: Job) -> Iterable[Path]:
+    if job.file:
+        return [Path(job.file)]
+    folder = Path(job.folder)
+    if folder.is_symlink() or not folder.is_dir():
+        return []
+    return sorted(folder.iterdir())[:1000]
+
+
+def _content(path: Path) -> bytes:
+    """What a file holds, hashed; of what is no plain file, or too large, only that."""
+    if path.is_symlink() or not path.is_file():
+        return b"none"
+    size = path.stat().st_size
+    if size > notebooks.LARGEST:
+        return f"large {size}".encode()
+    try:
+        return hashlib.sha256(path.read_bytes()).digest()
+    except OSError:
+        return b"unreadable"
