@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from pathlib import Path
@@ -113,3 +114,53 @@ def build(check: bool, labs: tuple[str, ...]) -> None:
         click.echo(f"built {target}")
     if stale:
         raise LearnerError(f"not what its lesson says: {', '.join(stale)}", "Run: kubelab build")
+
+
+CLUSTER = click.option(
+    "--cluster",
+    default="kind",
+    show_default=True,
+    metavar="C",
+    help='"kind", "kind:NAME", or a context of your kubeconfig.',
+)
+ANY = click.option("--any-cluster", is_flag=True, help="Also a context that does not look like a test cluster.")
+
+
+@main.command()
+@CLUSTER
+@ANY
+@click.option("--states/--no-states", "with_states", default=True, help="The lab's key, bare start and wrong states.")
+@click.option("--cells/--no-cells", "with_cells", default=True, help="The notebook's code cells.")
+@click.argument("labs", nargs=-1)
+def parity(cluster: str, any_cluster: bool, with_states: bool, with_cells: bool, labs: tuple[str, ...]) -> None:
+    """Run labs on the embedded cluster and on a live one, and report where they differ."""
+    from kubelab import lab as lab_module
+    from kubelab import parity as parity_module
+
+    runs = [*([parity_module.in_states] if with_states else []), *([parity_module.in_cells] if with_cells else [])]
+    differ = 0
+    for name in labs or folders.names():
+        of = spec.load(folders.find(name))
+        embedded = functools.partial(lab_module.Lab, of)
+        live = functools.partial(lab_module.Lab, of, make=lab_module.live(of, cluster, any_cluster=any_cluster))
+        for run in runs:
+            for what, difference in parity_module.compare(run(of, embedded), run(of, live)):
+                click.echo(f"{'✓' if difference is None else '✗'} {of.name:16} {what}")
+                if difference is not None:
+                    click.echo(str(difference))
+                    differ += 1
+    if differ:
+        raise LearnerError(f"{differ} step{'s' if differ != 1 else ''} differ{'s' if differ == 1 else ''}")
+    click.echo("No difference.")
+
+
+@main.command()
+@CLUSTER
+@ANY
+def clean(cluster: str, any_cluster: bool) -> None:
+    """Delete the namespaces that labs have left on a live cluster."""
+    from kubelab.live import contexts, port
+
+    context = contexts.choose(cluster, any_cluster=any_cluster)
+    for name in port.clean(context):
+        click.echo(f"deleted namespace {name}")

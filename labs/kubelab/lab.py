@@ -28,12 +28,13 @@ def open(name: str, cluster: str = "", *, any_cluster: bool = False) -> Lab:
     """
     of = spec.load(folders.find(name))
     cluster = cluster or os.environ.get("KUBELAB_CLUSTER", "")
-    lab = Lab(of, make=_live(of, cluster, any_cluster) if cluster else None)
+    lab = Lab(of, make=live(of, cluster, any_cluster=any_cluster) if cluster else None)
     magics.register(lab)
     return lab
 
 
-def _live(of: spec.Spec, cluster: str, any_cluster: bool) -> Make:
+def live(of: spec.Spec, cluster: str, *, any_cluster: bool = False) -> Make:
+    """What makes a lab's namespaces on a live cluster: see `open`."""
     from kubelab.live import contexts
     from kubelab.live.port import Live
 

@@ -29,13 +29,13 @@ def register(lab: Lab) -> bool:
         if cell is None:
             display(lab.shell(line))
             return
-        display(lab.shell(cell, on=_node(line)))
+        display(lab.shell(cell, on=node(line)))
 
     shell.register_magic_function(magic, "line_cell", "shell")
     return True
 
 
-def _node(line: str) -> str:
+def node(line: str) -> str:
     """The node of `--on NODE`, "" for none."""
     words = shlex.split(line)
     if not words:

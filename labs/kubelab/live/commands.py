@@ -76,7 +76,7 @@ class Shell:
         process = self._started()
         mark = f"kubelab-{secrets.token_hex(8)}"
         # `eval` of quoted text: a script that does not parse is an error of its own, and not the end of the shell.
-        ended = f"printf '\\n{mark} %s\\n' $?; printf '\\n{mark}\\n' >&2"
+        ended = f"printf '{mark} %s\\n' $?; printf '{mark}\\n' >&2"
         fed = f"eval \"$(cat <<'{mark}'\n{script}\n{mark}\n)\" </dev/null\n{ended}\n"
         assert process.stdin is not None
         try:
@@ -119,7 +119,7 @@ class Shell:
         assert process.stdout is not None
         assert process.stderr is not None
         kept: dict[Literal["out", "err"], bytes] = {"out": b"", "err": b""}
-        ends = {"out": b"\n" + mark + b" ", "err": b"\n" + mark + b"\n"}
+        ends = {"out": mark + b" ", "err": mark + b"\n"}
         told = {"out": 0, "err": 0}
         status = b""
         with selectors.DefaultSelector() as selector:
@@ -138,7 +138,7 @@ class Shell:
                     if whole or not piece:
                         selector.unregister(key.fileobj)
                     # What may be the beginning of a mark is not told before it is known to be none.
-                    upto = len(kept[stream]) if whole or not piece else _safe(kept[stream])
+                    upto = len(kept[stream]) if whole or not piece else _safe(kept[stream], mark)
                     if tell is not None and upto > told[stream]:
                         tell(stream, _text(kept[stream][told[stream] : upto]))
                         told[stream] = upto
@@ -146,9 +146,13 @@ class Shell:
         return Result(_text(kept["out"]), _text(kept["err"]), code)
 
 
-def _safe(data: bytes) -> int:
-    """How much of it cannot be part of a mark: all up to the last line break."""
-    return max(data.rfind(b"\n"), 0)
+def _safe(data: bytes, mark: bytes) -> int:
+    """How much of it is told already: what ends like the beginning of a mark waits."""
+    at = data.find(mark)
+    if at >= 0:
+        return at
+    longest = min(len(mark) - 1, len(data))
+    return len(data) - next((size for size in range(longest, 0, -1) if data.endswith(mark[:size])), 0)
 
 
 def _text(data: bytes) -> str:

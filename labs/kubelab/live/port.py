@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import ipaddress
 import os
 import platform
 import shlex
@@ -17,6 +18,8 @@ import tempfile
 import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +28,7 @@ from kubelab.live import commands, contexts, dumps, topology
 from kubelab.live.commands import Shell
 from kubesim import tracing
 from kubesim.errors import LearnerError
-from kubesim.net.trace import Trace
+from kubesim.net.trace import Trace, Verdict
 from kubesim.shell import syntax
 from kubesim.shell.terminal import Result
 
@@ -38,6 +41,8 @@ LABEL = "app.kubernetes.io/managed-by"
 OWNER = "kubewalk"
 # At rest: nothing of the lab has changed for so long (kube-proxy writes its rules within a second), in seconds.
 QUIET = 1.2
+# How often it is looked at, in seconds.
+POLL = 0.15
 # How long rest is waited for, in seconds: images may have to be pulled.
 PATIENCE = 180.0
 # What lessons call from outside the cluster; where it is missing, a pod on a node's own network lends it.
@@ -164,8 +169,6 @@ class Live:
         return self._follow(source, target, lambda net, host, packet: net.trace(host, packet, "branches"))
 
     def _follow(self, source: str, target: str, walk: Callable[..., list[Trace]]) -> list[Trace]:
-        import dataclasses
-
         asked = tracing.parse(target)
         with progress.bar("Following the packet") as step:
             step("asking the nodes for their rules and routes")
@@ -182,7 +185,7 @@ class Live:
                 resolved = ((asked.host, address),)
             step("walking")
             packet = tracing.first_packet(host, asked, address)
-            return [dataclasses.replace(each, resolved=resolved) for each in walk(made.network, host, packet)]
+            return [_honest(replace(each, resolved=resolved)) for each in walk(made.network, host, packet)]
 
     def _host(self, source: str) -> str:
         """The topology's name for a place."""
@@ -212,18 +215,24 @@ class Live:
             )
         addresses = [each.split()[0] for each in done.stdout.splitlines() if each.strip()]
         if not addresses:
-            why = done.stderr.strip().splitlines()[-1] if done.stderr.strip() else "no such name"
+            # getent(1): 2 is a key that was not found; all else is trouble of another kind.
+            why = (
+                "Name does not resolve"
+                if done.exit_code == 2
+                else (done.stderr.strip().splitlines() or ["no word"])[-1]
+            )
             raise LearnerError(f"{source} cannot resolve {name!r}: {why}", f"Ask from there: nslookup {name}")
         return next((each for each in addresses if ":" not in each), addresses[0])
 
     def _topology(self) -> topology.Topology:
         self._draws += 1
         addresses = self._node_addresses()
+        asked = [(name, script) for name in addresses for script in (dumps.NODE, dumps.PODS)]
+        with ThreadPoolExecutor(max_workers=8) as pool:
+            told = dict(zip(asked, pool.map(lambda each: self._docker(*each), asked), strict=True))
         nodes = {
             name: topology.Node(
-                address=address,
-                dump=dumps.node(self._docker(name, dumps.NODE)),
-                pods=dumps.pods(self._docker(name, dumps.PODS)),
+                address=address, dump=dumps.node(told[name, dumps.NODE]), pods=dumps.pods(told[name, dumps.PODS])
             )
             for name, address in addresses.items()
         }
@@ -272,7 +281,7 @@ class Live:
                 elif time.monotonic() - quiet >= QUIET:
                     return
                 step(waiting or "nothing moves")
-                time.sleep(0.15)
+                time.sleep(POLL)
 
     def wait(self, seconds: float) -> None:
         with progress.bar(f"Waiting {seconds:g} s") as step:
@@ -323,6 +332,14 @@ def _group(api: kubernetes.client.ApiClient, name: str) -> Any:
     from kubernetes import client
 
     return getattr(client, name)(api)
+
+
+def _honest(trace: Trace) -> Trace:
+    """What happens beyond this computer is not known; but private addresses (RFC 1918) are certainly nobody's there."""
+    if trace.hops[-1].kind != "internet" or ipaddress.ip_address(trace.final.dst).is_private:
+        return trace
+    reason = f"the packet left for {trace.final.dst}; what is beyond this computer is not looked at"
+    return replace(trace, verdict=Verdict.INSUFFICIENT_INFO, reason=reason)
 
 
 def _is_address(host: str) -> bool:

@@ -16,6 +16,9 @@ from kubesim.net import Host, Listener, NetError, Network, UdpSocket
 from kubesim.net.link import Segment
 from kubesim.world import World
 
+# Stand-ins for addresses beyond this computer (TEST-NET-2, RFC 5737).
+ROUTER, PROVIDER = "198.51.100.10", "198.51.100.1"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
@@ -80,6 +83,8 @@ def _outside(network: Network, nodes: Mapping[str, Node], lan: Segment) -> Host:
     """The computer that the nodes' network ends at: their gateway."""
     host = network.host("outside", "outside")
     lan.attach(host, "eth0")
+    host.sysctls["net.ipv4.ip_forward"] = 1
+    _beyond(network, host)
     for node in nodes.values():
         for line in node.dump.routes:
             words = line.split()
@@ -96,6 +101,19 @@ def _outside(network: Network, nodes: Mapping[str, Node], lan: Segment) -> Host:
                 host.add_address("eth0", f"{gateway}/{length}")
                 return host
     return host
+
+
+def _beyond(network: Network, router: Host) -> None:
+    """What is behind that computer: whatever goes there is not seen again, but for what is known of its own network."""
+    wide = network.host("internet", "internet")
+    network.link(router, "wan0", wide, "eth0")
+    router.add_address("wan0", f"{ROUTER}/24")
+    wide.add_address("eth0", f"{PROVIDER}/24")
+    router.routes.add("default", "wan0", PROVIDER)
+    wide.routes.add("default", "eth0")
+    wide.sysctls["net.ipv4.ip_forward"] = 1
+    router.netfilter.restore("*nat\n-A POSTROUTING -o wan0 -j MASQUERADE\nCOMMIT\n")
+    wide.netfilter.restore("*filter\n:INPUT ACCEPT\n:FORWARD DROP\n:OUTPUT ACCEPT\nCOMMIT\n")
 
 
 def _pod(made: Topology, pod: Pod, node: Node) -> Host:
