@@ -269,3 +269,34 @@ def drawn_rules(rng: random.Random) -> str:
 def test_rules_by_chance(simulated, real, seed):
     rng = random.Random(seed)
     compare(simulated, real, {"node1": drawn_rules(rng), "node2": drawn_rules(rng)}, TARGETS)
+
+
+BLOCKING = """
+import socket, time
+for wait in (None, 5):
+    with socket.socket() as client:
+        client.settimeout(wait)
+        start = time.monotonic()
+        try:
+            client.connect(("10.244.2.2", 80))
+        except ConnectionRefusedError:
+            print("refused", round(time.monotonic() - start))
+"""
+
+
+def test_who_blocks_hears_of_a_reject_a_second_later(simulated, real):
+    """One client waits in connect(2), one in poll(2); both meet a REJECT on their own machine."""
+    rules = "*filter\n-A FORWARD -p tcp --dport 80 -j REJECT\nCOMMIT\n"
+    real.hosts["node1"].run("nft flush ruleset", check=False)
+    real.hosts["node1"].run("iptables-restore", rules)
+    simulated.node1.netfilter.restore(rules)
+    seen = real.hosts["a"].run("python3 -", BLOCKING).stdout.splitlines()
+
+    async def client(blocking):
+        start = simulated.world.now
+        with pytest.raises(net.Refused):
+            await simulated.pods["a"].connect("10.244.2.2", 80, blocking=blocking)
+        return f"refused {simulated.world.now - start:.0f}"
+
+    ours = [simulated.world.run(client(blocking)) for blocking in (True, False)]
+    assert seen == ours == ["refused 1", "refused 0"]

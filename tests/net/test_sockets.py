@@ -173,3 +173,27 @@ def test_a_dry_walk_changes_nothing(lab):
     assert (trace.verdict, trace.reply.verdict) == (net.Verdict.DELIVERED, net.Verdict.DELIVERED)
     assert not lab.pods["c"].stack.connections
     assert not listener._ready
+
+
+@pytest.mark.parametrize(
+    ("client", "rule", "blocking", "seconds"),
+    [
+        ("a", "-A FORWARD -p tcp --dport 80 -j REJECT", False, 0),
+        ("a", "-A FORWARD -p tcp --dport 80 -j REJECT", True, 1),
+        ("node1", "-A OUTPUT -p tcp --dport 80 -j REJECT", True, 1),
+        ("a", "-A FORWARD -p tcp --dport 80 -j REJECT --reject-with tcp-reset", True, 0),
+        # The other node is another machine: its answer comes when connect(2) has long begun to wait.
+        ("outside", "-A FORWARD -p tcp --dport 80 -j REJECT", True, 0),
+    ],
+)
+def test_who_blocks_hears_of_its_own_machines_reject_a_second_later(lab, client, rule, blocking, seconds):
+    lab.node1.netfilter.restore(f"*filter\n{rule}\nCOMMIT\n")
+    lab.outside.routes.add("10.244.0.0/16", "eth0", "172.18.0.2")
+    host = lab.network.hosts[client]
+
+    async def connect():
+        with pytest.raises(net.Refused):
+            await host.connect("10.244.2.2", 80, blocking=blocking)
+
+    lab.world.run(connect())
+    assert lab.world.now == seconds

@@ -219,11 +219,14 @@ class Host:
         return sockets.Listener(self.stack, protocol, ip, port)
 
     async def connect(
-        self, ip: str, port: int, *, source: str | None = None, timeout: float | None = None
+        self, ip: str, port: int, *, source: str | None = None, timeout: float | None = None, blocking: bool = False
     ) -> sockets.Connection:
         """A TCP connection.  Raises `errors.Refused` or `errors.Unreachable` as soon as that is known, `errors.TimedOut`
-        after `timeout` seconds, or after TCP's own 127 (six SYN retries)."""
-        return await sockets.Connection.open(self.stack, address.canonical(ip), port, source or "", timeout)
+        after `timeout` seconds, or after TCP's own 127 (six SYN retries).  `blocking`: the program waits in connect(2)
+        and not in poll(2), which makes a difference for ICMP errors (`Connection.icmp`)."""
+        return await sockets.Connection.open(
+            self.stack, address.canonical(ip), port, source or "", timeout, blocking=blocking
+        )
 
     def udp(self, ip: str = "", port: int = 0) -> sockets.UdpSocket:
         """A UDP socket, bound to the address and port if given, else to a free port at the first use."""

@@ -120,6 +120,9 @@ class Connection:
         self._soft = ""
         self._outbox: deque[Packet] = deque()
         self._tries = 0
+        # In connect(2), which has the socket to itself; the ICMP error that came meanwhile.
+        self._locked = False
+        self._missed = ""
         self._timer: Timer | None = None
         self._fin_sent = False
         self._closed = False
@@ -139,11 +142,14 @@ class Connection:
     # -- opening ----------------------------------------------------------------------------------------------
 
     @classmethod
-    async def open(cls, stack: Stack, ip: str, port: int, source: str, timeout: float | None) -> Connection:
+    async def open(
+        cls, stack: Stack, ip: str, port: int, source: str, timeout: float | None, *, blocking: bool
+    ) -> Connection:
         """See `Host.connect`."""
         source = stack.check_bind(source) if source else stack.source_address(ip)
         self = cls(stack, (source, stack.free_port("tcp", source, (ip, port))), (ip, port))
         self._connected = stack.world.future()
+        self._locked = blocking
         self._send_syn()
         try:
             await stack.world.wait_for(self._connected, timeout)
@@ -172,6 +178,9 @@ class Connection:
             self._connected.fail(errors.TimedOut())
             return
         outcome = self._stack.send(self._packet("S"), record=True)
+        self._locked = False
+        if self._missed and not self._is_near(outcome):
+            self._connected.fail(errors.from_errno(self._missed))
         self._outcomes.append(outcome)
         if outcome.error:
             later = errors.from_errno(outcome.error)
@@ -180,6 +189,11 @@ class Connection:
         if not self._connected.done:
             self._timer = self._stack.world.call_later(SYN_TIMEOUT * 2**self._tries, self._send_syn)
             self._tries += 1
+
+    def _is_near(self, outcome: Outcome) -> bool:
+        """Whether the packet ended on the machine that sent it: on the host itself, or on the node of a pod."""
+        own = 2 if self._stack.host.kind == "pod" else 1
+        return len(outcome.hops) <= own
 
     # -- what the kernel gets ---------------------------------------------------------------------------------
 
@@ -226,10 +240,13 @@ class Connection:
     def icmp(self, message: str) -> None:
         """An ICMP error about it came: the end while connecting, otherwise a soft error (RFC 1122, 4.2.3.9).
 
-        As a client that polls sees it: curl, Go, Python with a time-out.  One that blocks in connect(2) hears of the error
-        only when its SYN is sent again, a second later, since its socket is locked when the ICMP comes."""
+        A client that polls (curl, Go, Python with a time-out) hears of it at once.  One that blocks in connect(2) has its
+        socket locked while its first SYN goes out: what the machine's own rules answer comes too early, and it hears of
+        the error when its SYN is sent again, a second later (Linux, tcp_ipv4.c: tcp_v4_err, sock_owned_by_user)."""
         errno = errors.ICMP_ERRNO.get(message, "EHOSTUNREACH")
-        if self.state == "SYN-SENT" and self._connected is not None:
+        if self._locked:
+            self._missed = errno
+        elif self.state == "SYN-SENT" and self._connected is not None:
             self._connected.fail(errors.from_errno(errno))
         elif self._connected is not None:
             self._soft = errno

@@ -87,6 +87,6 @@ async def device(machine: Machine, protocol: str, host: str, port: str) -> Devic
         raise Failed("not simulated: " + protocol if protocol != "tcp" else "Servname not supported for ai_socktype")
     address = await resolve_one(machine, host)
     try:
-        return Device(machine, await machine.net.connect(address, int(port)))
+        return Device(machine, await machine.net.connect(address, int(port), blocking=True))
     except errors.NetError as error:
         raise Failed(str(error)) from None

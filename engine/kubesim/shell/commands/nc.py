@@ -78,8 +78,10 @@ async def _one(
         told = f"{found['name'][0]} ({address}:{port})"
     if "u" in found:
         return await _datagram(ctx, found, told, address, port, limit)
+    # OpenBSD's waits in poll(2) if there is a limit; BusyBox's sets an alarm.
+    blocking = limit is None or busybox(ctx.machine)
     try:
-        connection = await ctx.machine.net.connect(address, port, timeout=limit)
+        connection = await ctx.machine.net.connect(address, port, timeout=limit, blocking=blocking)
     except errors.NetError as error:
         if "v" in found or "z" not in found:
             ctx.complain(f"nc: {told}: {error}" if busybox(ctx.machine) else f"{told} : {error}")

@@ -26,7 +26,7 @@ async def run(ctx: Context) -> int:
         if not plain:
             ctx.print(f"Trying {address}...")
         try:
-            connection = await ctx.machine.net.connect(address, int(port))
+            connection = await ctx.machine.net.connect(address, int(port), blocking=True)
         except errors.NetError as error:
             failure = str(error)
             continue

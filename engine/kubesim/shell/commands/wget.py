@@ -151,7 +151,9 @@ class _Fetch:
             where = url.host if url.port == urls.PORTS[url.scheme] else f"{url.host}:{url.port}"
             self._tell(f"Connecting to {where} ({address}:{url.port})\n", gnu=False)
             try:
-                wire: http.Wire = await self.ctx.machine.net.connect(address, url.port, timeout=self.timeout)
+                wire: http.Wire = await self.ctx.machine.net.connect(
+                    address, url.port, timeout=self.timeout, blocking=True
+                )
             except errors.NetError as error:
                 self._tell(f"failed: {error}.\n")
                 failure = error
