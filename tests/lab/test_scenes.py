@@ -92,3 +92,42 @@ def test_it_is_said_in_words_with_what_the_client_feels():
     assert '"default/web has no endpoints"' in words.explain(traces.rejected())
     assert words.explain(traces.rejected()).endswith("Curl says (7) connection refused, at once.")
     assert words.felt_as(traces.refused()) == "curl says (7) connection refused, at once"
+
+
+def test_ipvs_is_told_like_a_rule_that_rewrites_and_remembers():
+    from kubesim import net
+    from kubesim.world import World
+
+    network = net.Network(World(seed=1))
+    hosts = [network.host(name, kind) for name, kind in (("client", "pod"), ("node", "node"), ("web", "pod"))]
+    client, node, web = hosts
+    for pod, ip in ((client, "10.244.1.9"), (web, "10.244.1.2")):
+        network.link(pod, "eth0", node, f"veth-{pod.name}")
+        pod.add_address("eth0", f"{ip}/32")
+        pod.routes.add("default", "eth0", "")
+        node.routes.add(f"{ip}/32", f"veth-{pod.name}", scope="link")
+        node.sysctls[f"net.ipv4.conf.veth-{pod.name}.proxy_arp"] = 1
+    node.sysctls["net.ipv4.ip_forward"] = 1
+    node.add_interface("kube-ipvs0").up = False
+    node.add_address("kube-ipvs0", "10.96.0.7/32")
+    service = node.ipvs.add("tcp", "10.96.0.7", 80, "rr")
+    packet = net.Packet(dst="10.96.0.7", dport=80, sport=40000, flags="S")
+    lost = network.trace(client, packet)
+    assert lines(lost)[-4:-3] == ["node: IPVS has nobody to give it to"]
+    node.ipvs.add_server(service, "10.244.1.2", 8080)
+    web.listen("tcp", "", 8080)
+    told = lines(network.trace(client, packet))
+    assert told == [
+        "client: A packet for 10.96.0.7:80",
+        "client: On to node",
+        "node: IPVS gives it to 10.244.1.2:8080",
+        "node: On to web",
+        "web: The packet is taken",
+        "web: The answer sets out from 10.244.1.2:8080",
+        "web: On to node",
+        "node: IPVS turns it back",
+        "node: On to client",
+        "client: The client hears 10.96.0.7:80",
+    ]
+    changed = [words.rewrite(each.before, each.after) for each in scenes.of(network.trace(client, packet)) if each.changed]
+    assert changed == ["destination 10.96.0.7:80 → 10.244.1.2:8080", "source 10.244.1.2:8080 → 10.96.0.7:80"]

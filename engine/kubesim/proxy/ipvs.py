@@ -128,11 +128,13 @@ Key = tuple[str, int, str]
 
 @dataclass(slots=True)
 class Part:
-    """What one port of a Service needs: members of `sets`, virtual `servers`, addresses `bound` to the dummy interface."""
+    """What one port of a Service needs: members of `sets`, virtual `servers`, addresses `bound` to the dummy interface, and
+    rules of KUBE-IPVS-OUT-FILTER."""
 
     sets: dict[str, set[str]] = field(default_factory=dict)
     servers: dict[Key, VirtualServer] = field(default_factory=dict)
     bound: set[str] = field(default_factory=set)
+    out_filter: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -167,7 +169,7 @@ def render(state: State, options: Settings) -> Ruleset:
     out = Ruleset(sets={name: set() for name in SETS}, ipv6=options.ipv6)
     for name in sorted(state.services):
         _Writer(out, options, state.services[name], state.endpoints.get(name, ())).write()
-    out.restore = restore({name for name, entries in out.sets.items() if entries}, state, options)
+    out.restore = restore({name for name, entries in out.sets.items() if entries}, out.out_filter, options)
     return out
 
 
@@ -226,6 +228,11 @@ class _Writer:
                 self._add("KUBE-LOAD-BALANCER-SOURCE-CIDR", address, f",{cidr}")
             if any(addresses.contains(cidr, self.options.node_ip) for cidr in service.source_ranges):
                 self._add("KUBE-LOAD-BALANCER-SOURCE-IP", address, f",{address}")
+            # A request of the node itself must not go to IPVS unseen (issue 119656).
+            self.out.out_filter.append(
+                f"-A KUBE-IPVS-OUT-FILTER -s {address} -m ipvs --vaddr {address}"
+                f" --vproto {service.protocol} --vport {service.port} -j DROP"
+            )
         self._serve(address, service.port, service.external_local)
 
     def _node_port(self) -> None:
@@ -269,7 +276,7 @@ def _match(name: str, how: str, ipv6: bool, comment: bool = True) -> str:
     return f'-m comment --comment "{SETS[name][1]}" {words}' if comment else words
 
 
-def restore(filled: AbstractSet[str], state: State, options: Settings) -> str:
+def restore(filled: AbstractSet[str], out_filter: Iterable[str], options: Settings) -> str:
     """The iptables rules, where these sets have members."""
     ipv6, mark = options.ipv6, options.masquerade_mark
     rules: dict[str, list[str]] = {"nat": [], "filter": []}
@@ -313,7 +320,7 @@ def restore(filled: AbstractSet[str], state: State, options: Settings) -> str:
         f"-A KUBE-MARK-MASQ -j MARK --or-mark {mark}",
     ]
     filtering.append("-A KUBE-SOURCE-RANGES-FIREWALL -j DROP")
-    filtering += _out_filter(state)
+    filtering += out_filter
     filtering += [
         f'-A KUBE-FORWARD -m comment --comment "kubernetes forwarding rules" -m mark --mark {mark}/{mark} -j ACCEPT',
         '-A KUBE-FORWARD -m comment --comment "kubernetes forwarding conntrack rule"'
@@ -339,17 +346,6 @@ def restore(filled: AbstractSet[str], state: State, options: Settings) -> str:
         "COMMIT\n",
     ]
     return "\n".join(lines)
-
-
-def _out_filter(state: State) -> list[str]:
-    """A request of the node itself to a load balancer's address that has source ranges must not go to IPVS unseen."""
-    return [
-        f"-A KUBE-IPVS-OUT-FILTER -s {address} -m ipvs --vaddr {address}"
-        f" --vproto {service.protocol} --vport {service.port} -j DROP"
-        for service in (state.services[name] for name in sorted(state.services))
-        if service.source_ranges
-        for address in service.load_balancer_ips
-    ]
 
 
 def _declared(chains: Iterable[str]) -> list[str]:

@@ -62,14 +62,19 @@ class IpvsFamily(Family):
         excluded: Iterable[str] = (),
         strict_arp: bool = False,
     ) -> None:
-        super().__init__(world, state, options, full_period=sync_period - 1.0)
+        super().__init__(world, state, options, full_period=float("inf"))
+        self._sync_period = sync_period
+        self._looked = world.now
         self._host = host
         self._tables = tables
         self._excluded = addresses.ranges_of_family(options.family, excluded)
-        self._parts: dict[PortName, Part] = {}
+        self._parts: dict[ServiceName, dict[PortName, Part]] = {}
+        self._out_filter: dict[PortName, list[str]] = {}
         # How many parts want a set's member, or an address.
         self._members: dict[str, Counter[str]] = {name: Counter() for name in ipvs.SETS}
         self._bound: Counter[str] = Counter()
+        # The addresses that the dummy interface had when it was last looked at.
+        self._placed: set[str] = set()
         self._servers: dict[Key, VirtualServer] = {}
         # Real servers that wait for the end of their connections.
         self._leaving: dict[Leaving, None] = {}
@@ -84,33 +89,38 @@ class IpvsFamily(Family):
     def write(self, changed: frozenset[ServiceName] | None) -> None:
         touched = self._replace_parts(changed)
         self._make_ready()
-        if changed is None:
+        if changed is None or self.world.now - self._looked >= self._sync_period:
             touched = self._everything()
+            self._looked = self.world.now
         for key in sorted(touched.servers):
             self._server(key)
         for name in sorted(touched.sets):
             self._set(name, touched.sets[name])
         filled = {name for name, members in self._members.items() if members}
-        self._tables.restore(ipvs.restore(filled, self.state, self.options))
+        dropped = [line for name in sorted(self._out_filter) for line in self._out_filter[name]]
+        self._tables.restore(ipvs.restore(filled, dropped, self.options))
         self._bind(touched.bound)
 
     def _replace_parts(self, changed: frozenset[ServiceName] | None) -> Part:
         """Make the parts new; all that the old and the new ones hold."""
         touched = Part()
-        wanted = self.state.services
-        old = [name for name in self._parts if changed is None or name.service in changed]
-        new = [name for name in wanted if changed is None or name.service in changed]
-        for name in old:
-            part = self._parts.pop(name)
-            self._count(part, -1)
-            for key in part.servers:
-                self._servers.pop(key, None)
-            _add(touched, part)
-        for name in sorted(new):
-            part = self._parts[name] = ipvs.part(wanted[name], self.state.endpoints.get(name, ()), self.options)
-            self._count(part, 1)
-            self._servers.update(part.servers)
-            _add(touched, part)
+        wanted = {name.service for name in self.state.services} if changed is None else changed
+        for service in sorted(wanted if changed is not None else {*wanted, *self._parts}):
+            for name, part in self._parts.pop(service, {}).items():
+                self._count(part, -1)
+                self._out_filter.pop(name, None)
+                for key in part.servers:
+                    self._servers.pop(key, None)
+                _add(touched, part)
+        for service in sorted(wanted):
+            for port in self.state.ports_of(service):
+                part = ipvs.part(port, self.state.endpoints.get(port.name, ()), self.options)
+                self._parts.setdefault(service, {})[port.name] = part
+                self._count(part, 1)
+                if part.out_filter:
+                    self._out_filter[port.name] = part.out_filter
+                self._servers.update(part.servers)
+                _add(touched, part)
         return touched
 
     def _count(self, part: Part, step: int) -> None:
@@ -131,9 +141,8 @@ class IpvsFamily(Family):
             ):
                 key = (service.address, service.port, service.protocol)
                 there.servers.setdefault(key, VirtualServer(address=key[0], port=key[1], protocol=key[2], scheduler=""))
-        for each in host.interfaces[ipvs.DUMMY].addresses:
-            if (":" in each.ip) == ipv6:
-                there.bound.add(each.ip)
+        self._placed = {each.ip for each in host.interfaces[ipvs.DUMMY].addresses if (":" in each.ip) == ipv6}
+        there.bound |= self._placed
         for name, members in self._members.items():
             found = host.ipsets.get(ipvs.set_name(name, ipv6))
             there.sets[name] = {*members, *(",".join(member) for member in found.members)}
@@ -157,13 +166,14 @@ class IpvsFamily(Family):
             act(real, entry, exist=True)
 
     def _bind(self, touched: Iterable[str]) -> None:
-        device = self._host.interfaces[ipvs.DUMMY]
-        there = {each.ip: str(each) for each in device.addresses}
         for address in sorted(touched):
-            if address in self._bound and address not in there:
-                self._host.add_address(ipvs.DUMMY, f"{address}/{128 if self.options.ipv6 else 32}")
-            elif address in there and address not in self._bound:
-                self._host.remove_address(ipvs.DUMMY, there[address])
+            prefix = f"{address}/{128 if self.options.ipv6 else 32}"
+            if address in self._bound and address not in self._placed:
+                self._host.add_address(ipvs.DUMMY, prefix)
+                self._placed.add(address)
+            elif address in self._placed and address not in self._bound:
+                self._host.remove_address(ipvs.DUMMY, prefix)
+                self._placed.discard(address)
 
     def _server(self, key: Key) -> None:
         """One virtual server and its real servers."""

@@ -130,6 +130,10 @@ class _Teller:
         """Go through the steps; the packet as it leaves."""
         steps = self.hop.steps
         by_rule = self.ending is not None and self.ending.verdict in (Verdict.REJECTED, Verdict.DROPPED)
+        if any(step.kind is Kind.IPVS and step.matched for step in steps):
+            # Here it was not for rules to give it another destination, and none ended it.
+            by_rule = by_rule and steps[-1].kind is Kind.RULE
+            self.puzzling = False
         path = _jump_path(steps, ended=by_rule)
         route: Step | None = None
         for index, step in enumerate(steps):
