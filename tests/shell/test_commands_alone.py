@@ -83,7 +83,7 @@ def test_missing_commands_in_the_shells_own_words(on_disk, disk, shell, words):
 def test_every_tool_of_the_nodes_is_there_or_says_that_it_is_not():
     missing = {name for name in tools.NODE | tools.OUTSIDE if not commands.exists(name)}
     assert missing <= {
-        "crictl", "ctr", "df", "dpkg", "free", "gunzip", "gzip", "ipset", "ipvsadm", "journalctl", "killall", "minikube", "nft",
+        "crictl", "ctr", "df", "dpkg", "free", "gunzip", "gzip", "ipset", "journalctl", "killall", "minikube", "nft",
         "openssl", "kill",
         "perl",
         "stty",

@@ -124,6 +124,8 @@ def _label(scene: Scene, alone: bool) -> tuple[str, str]:
     """What a box says, and how it looks."""
     if alone:
         return HANDED_ON, ', style="rounded,dashed"'
+    if scene.kind is Kind.IPVS and scene.verdict is not None:
+        return f"IPVS\n{words.SIGNS[scene.verdict]} no real server", f', color="{BAD}", penwidth=2'
     if scene.verdict is not None:
         good = scene.verdict is Verdict.DELIVERED
         sign = words.headline_of(scene.verdict)
