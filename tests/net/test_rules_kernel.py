@@ -48,6 +48,8 @@ RULES = r"""
 -A INPUT -m recent --set -j DROP
 -A INPUT -m iprange --src-range 1.1.1.1-2.2.2.2 -j DROP
 -A INPUT -m physdev --physdev-is-bridged -j DROP
+-A INPUT -m physdev ! --physdev-is-in -m addrtype ! --src-type LOCAL -j ACCEPT
+-A INPUT -m physdev --physdev-is-bridged --physdev-is-in -j ACCEPT
 -A INPUT -m pkttype --pkt-type multicast -j DROP
 -A INPUT -m tcp -p tcp ! --dport 22 -m comment --comment "quote\"d it's" -j DROP
 -A INPUT -p 47 -j DROP

@@ -90,7 +90,7 @@ class Ipvs(Match):
         return all(holds != (name in self.given and self.given[name].inverted) for name, holds in values.items())
 
     def describe(self, numeric: bool) -> str:
-        return " ".join(self.save()).removeprefix("--") if set(self.given) == {"ipvs"} else " ".join(self.save())
+        return " ".join(word.removeprefix("--") for word in self.save())
 
 
 def _connection(flight: Flight, walk: Walk) -> Connection | None:
