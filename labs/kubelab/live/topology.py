@@ -195,7 +195,7 @@ def _listen(host: Host, dump: Dump) -> None:
 
 
 def _rules(host: Host, dump: Dump) -> None:
-    if "-A KUBE-SERVICES" not in dump.rules and not dump.nft.strip():
+    if ":KUBE-SERVICES " not in dump.rules and not dump.nft.strip():
         raise LearnerError(
             f"node {host.name} has no rules of kube-proxy in iptables or nftables",
             "Packets can be followed in kube-proxy's modes iptables and nftables.",
