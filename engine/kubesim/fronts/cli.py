@@ -49,6 +49,15 @@ def list_presets() -> None:
 
 
 @main.command()
+@click.argument("names", nargs=-1, metavar="[NAME]...")
+def manifests(names: tuple[str, ...]) -> None:
+    """Print manifests that come along, for kubectl apply -f -; without a name, which there are."""
+    from kubesim.presets import bundles
+
+    click.echo("---\n".join(bundles.text(name) for name in names) if names else "\n".join(bundles.BUNDLES), nl=not names)
+
+
+@main.command()
 @PRESET
 @SEED
 @click.option("-c", "script", metavar="SCRIPT", help="Run this script and end; its time is virtual.")

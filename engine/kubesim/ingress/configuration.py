@@ -65,21 +65,42 @@ class Cookie:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """One service among several.  With a `status` there is none, and its share of requests is answered by that."""
+
+    name: str
+    weight: int = 1
+    status: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
-    """A weighted round robin over servers."""
+    """A round robin over servers or, where `shares` are given, a weighted one over other services."""
 
     servers: tuple[Server, ...] = ()
+    shares: tuple[Share, ...] | None = None
     pass_host_header: bool = True
     transport: str = ""
     cookie: Cookie | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transport:
+    """How connections to servers are made (serversTransport)."""
+
+    server_name: str = ""
+    insecure_skip_verify: bool = False
+
+
 @dataclass(slots=True, kw_only=True)
 class Configuration:
-    """All that one provider has worked out.  `certificates` are pairs of PEM texts; `problems` what it logs."""
+    """All that one provider has worked out.  `certificates` are pairs of PEM texts, `default_certificate` the one for names
+    that none covers; `problems` what it logs.  `middlewares`: name -> {kind: settings}."""
 
     routers: dict[str, Router] = field(default_factory=dict)
     services: dict[str, Service] = field(default_factory=dict)
     middlewares: dict[str, dict[str, Any]] = field(default_factory=dict)
+    transports: dict[str, Transport] = field(default_factory=dict)
     certificates: list[tuple[str, str]] = field(default_factory=list)
+    default_certificate: tuple[str, str] | None = None
     problems: list[str] = field(default_factory=list)

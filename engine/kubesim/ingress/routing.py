@@ -9,14 +9,13 @@ Sources: traefik `pkg/provider/kubernetes/ingress/kubernetes.go`, `pkg/provider/
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from kubesim.ingress import rules
+from kubesim.ingress import backends, rules
 from kubesim.ingress.annotations import AnnotationError, Settings
 from kubesim.ingress.configuration import LOWEST, Configuration, Origin, Router, Server, Service
 
@@ -43,6 +42,11 @@ class Options:
     disable_ingress_class_lookup: bool = False
     disable_cluster_scope_resources: bool = False
     default_rule_syntax: str = "v3"
+    namespaces: tuple[str, ...] = ()
+    # What the status of Ingresses says: an address, a name, or what a Service ("namespace/name") has.
+    address: str = ""
+    hostname: str = ""
+    published_service: str = ""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -64,6 +68,12 @@ class _Refused(Exception):
 def configuration(objects: Objects, options: Options | None = None) -> Configuration:
     """All that the Ingresses come to.  What cannot be used is left out and told in `problems`."""
     return _Provider(objects, options or Options()).load()
+
+
+def wanted(ingress: Object, objects: Objects, options: Options) -> bool:
+    """Is this Ingress one of ours, by its class?"""
+    provider = _Provider(objects, options)
+    return provider.wanted(ingress, provider.classes())
 
 
 def normalize(text: str) -> str:
@@ -93,9 +103,9 @@ class _Provider:
         self._certificates: dict[str, tuple[str, str]] = {}
 
     def load(self) -> Configuration:
-        classes = self._classes()
+        classes = self.classes()
         for ingress in self._objects.ingresses:
-            if self._wanted(ingress, classes):
+            if self.wanted(ingress, classes):
                 self._ingress(ingress)
         self._found.certificates = [self._certificates[name] for name in sorted(self._certificates)]
         return self._found
@@ -108,7 +118,7 @@ class _Provider:
 
     # -- which ----------------------------------------------------------------------------------------------
 
-    def _classes(self) -> set[str]:
+    def classes(self) -> set[str]:
         options = self._options
         if options.disable_ingress_class_lookup or options.disable_cluster_scope_resources:
             return set()
@@ -117,7 +127,7 @@ class _Provider:
         }
         return names & {options.ingress_class} if options.ingress_class else names
 
-    def _wanted(self, ingress: Object, classes: set[str]) -> bool:
+    def wanted(self, ingress: Object, classes: set[str]) -> bool:
         named = ingress["spec"].get("ingressClassName")
         if named is not None:
             return named in classes
@@ -235,18 +245,18 @@ class _Provider:
         if port is None:
             raise _Refused("service port not found")
         settings = Settings(service["metadata"].get("annotations"), "service")
-        scheme = settings.text("serversscheme") or _scheme(port)
+        scheme = settings.text("serversscheme") or backends.scheme_of(port)
         servers: list[Server]
         if settings.truth("nodeportlb") and spec.get("type") == "NodePort":
             servers = self._node_ports(port, scheme)
         elif external:
-            servers = [Server(url=f"{scheme}://{_bracketed(spec['externalName'])}:{port['port']}")]
+            servers = [Server(url=f"{scheme}://{backends.bracketed(spec['externalName'])}:{port['port']}")]
         elif settings.truth("nativelb", self._options.native_lb_by_default):
             if spec.get("clusterIP", "") in ("", "None"):
                 raise _Refused(f"no clusterIP found for service: {namespace}/{name}")
-            servers = [Server(url=f"{scheme}://{_bracketed(spec['clusterIP'])}:{port['port']}")]
+            servers = [Server(url=f"{scheme}://{backends.bracketed(spec['clusterIP'])}:{port['port']}")]
         else:
-            servers = self._endpoints(namespace, name, port, scheme)
+            servers = backends.endpoints(self._objects.slices(namespace, name), port, scheme)
         if not servers and not self._options.allow_empty_services:
             raise _Refused("Skipping service: no endpoints found")
         return Service(
@@ -256,40 +266,15 @@ class _Provider:
             cookie=settings.cookie(),
         )
 
-    def _endpoints(self, namespace: str, name: str, port: Object, scheme: str) -> list[Server]:
-        found: dict[str, Server] = {}
-        for each in self._objects.slices(namespace, name):
-            ports = each.get("ports") or ()
-            number = next((own.get("port", 0) for own in ports if own.get("name") == port.get("name", "")), 0)
-            if not number:
-                continue
-            for endpoint in each.get("endpoints") or ():
-                conditions = endpoint.get("conditions") or {}
-                # Absent conditions: unknown, which readers shall take for ready.
-                ready = conditions.get("ready", True)
-                serving = conditions.get("serving", ready)
-                if not serving and not ready:
-                    continue
-                fenced = bool(serving and conditions.get("terminating"))
-                for address in endpoint["addresses"]:
-                    url = f"{scheme}://{_bracketed(address)}:{number}"
-                    found.setdefault(url, Server(url=url, fenced=fenced))
-        return list(found.values())
-
     def _node_ports(self, port: Object, scheme: str) -> list[Server]:
         if self._options.disable_cluster_scope_resources:
             raise _Refused("nodes lookup is disabled")
         if not port.get("nodePort"):
             raise _Refused("service port has no node port")
-        addresses = [
-            address["address"]
-            for node in self._objects.nodes
-            for address in (node.get("status") or {}).get("addresses") or ()
-            if address["type"] == "InternalIP"
-        ]
-        if not addresses:
+        servers = backends.node_ports(self._objects.nodes, port, scheme)
+        if not servers:
             raise _Refused("no nodes found")
-        return [Server(url=f"{scheme}://{_bracketed(address)}:{port['nodePort']}") for address in addresses]
+        return servers
 
     # -- certificates ---------------------------------------------------------------------------------------
 
@@ -303,21 +288,12 @@ class _Provider:
             if secret is None:
                 self._problem(ingress, f'Error configuring TLS error="secret {namespace}/{name} does not exist"')
                 return
-            pair = key_pair(secret)
+            pair = backends.key_pair(secret)
             if pair is None:
                 missing = f"secret {namespace}/{name} is missing the tls.crt or tls.key entry"
                 self._problem(ingress, f'Error configuring TLS error="{missing}"')
                 return
             self._certificates[f"{namespace}-{name}"] = pair
-
-
-def key_pair(secret: Object) -> tuple[str, str] | None:
-    """Certificate and key of a Secret of TLS, as PEM; None when one is missing."""
-    data = secret.get("data") or {}
-    certificate, key = (
-        base64.b64decode(data.get(name, "")).decode("utf-8", "replace") for name in ("tls.crt", "tls.key")
-    )
-    return (certificate, key) if certificate and key else None
 
 
 def _origin(ingress: Object, backend: Object) -> Origin:
@@ -333,12 +309,3 @@ def _origin(ingress: Object, backend: Object) -> Origin:
 def _same_port(wanted: Object, port: Object) -> bool:
     name = wanted.get("name", "")
     return bool((name and port.get("name") == name) or (wanted.get("number") and port["port"] == wanted["number"]))
-
-
-def _scheme(port: Object) -> str:
-    """getProtocol."""
-    return "https" if port["port"] == 443 or port.get("name", "").startswith("https") else "http"
-
-
-def _bracketed(address: str) -> str:
-    return f"[{address}]" if ":" in address else address

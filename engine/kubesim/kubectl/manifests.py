@@ -43,15 +43,18 @@ def _loader() -> Any:
 
     def mapping(loader: Any, node: Any) -> dict[str, Any]:
         seen: dict[str, int] = {}
+        # Keys that `<<` brings stand first, and may be said again.
+        own = {id(key_node) for key_node, _ in node.value}
         loader.flatten_mapping(node)
         found = {}
         for key_node, value_node in node.value:
             key = loader.construct_object(key_node, deep=True)
             key = key if isinstance(key, str) else _key(key)
-            if key in seen:
+            if key in seen and id(key_node) in own:
                 line = key_node.start_mark.line + 1
                 raise Unreadable(f'yaml: unmarshal errors:\n  line {line}: key "{key}" already set in map')
-            seen[key] = 1
+            if id(key_node) in own:
+                seen[key] = 1
             found[key] = loader.construct_object(value_node, deep=True)
         return found
 
@@ -145,12 +148,22 @@ async def read(into: io.IO, names: list[str], recursive: bool = False) -> list[t
             text = (await into.read_all()).decode("utf-8", "replace")
             found += _objects(text, "STDIN")
         elif name.startswith(("http://", "https://")):
-            raise fail.Failed(f'error: not simulated: reading manifests from "{name}"; download it and name the file')
+            found += _objects(_published(name), name)
         else:
             for path in _paths(into, name, recursive):
                 text = into.files.read_bytes(posixpath.join(into.cwd, path)).decode("utf-8", "replace")
                 found += _objects(text, path)
     return found
+
+
+def _published(url: str) -> str:
+    """What stands at an address out there, of which a few are known."""
+    from kubesim.presets import bundles
+
+    text = bundles.published(url)
+    if text is None:
+        raise fail.Failed(f'error: not simulated: reading manifests from "{url}"; download it and name the file')
+    return text
 
 
 def _objects(text: str, source: str) -> Iterator[tuple[str, Any]]:

@@ -6,15 +6,26 @@ Calico's own; resources and volumes that nothing here looks at are left out.
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable
 from typing import Any
 
+from kubesim.presets import bundles
 from kubesim.presets.preset import Preset
 
 Object = dict[str, Any]
 
 # Image tags by Kubernetes minor version, as kubeadm's constants of that release name them.
-COREDNS = {16: "1.6.2", 18: "1.6.7", 20: "1.7.0", 21: "v1.8.0", 22: "v1.8.4", 24: "v1.8.6", 28: "v1.10.1", 36: "v1.13.1"}
+COREDNS = {
+    16: "1.6.2",
+    18: "1.6.7",
+    20: "1.7.0",
+    21: "v1.8.0",
+    22: "v1.8.4",
+    24: "v1.8.6",
+    28: "v1.10.1",
+    36: "v1.13.1",
+}
 CALICO = {16: "v3.10.2", 22: "v3.20.0", 36: "v3.31.0"}
 
 
@@ -176,7 +187,12 @@ def coredns(preset: Preset) -> list[Object]:
     labels = {"k8s-app": "kube-dns"}
     return [
         _account("coredns"),
-        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": _metadata("coredns"), "data": {"Corefile": corefile(preset)}},
+        {
+            "apiVersion": "v1",
+            "kind": "ConfigMap",
+            "metadata": _metadata("coredns"),
+            "data": {"Corefile": corefile(preset)},
+        },
         {
             "apiVersion": "v1",
             "kind": "Service",
@@ -426,6 +442,62 @@ def flannel(preset: Preset) -> list[Object]:
     ]
 
 
+def traefik(preset: Preset) -> list[Object]:
+    """Traefik 3 by the manifests that come along; behind a load balancer where something gives one."""
+    found = bundles.objects("traefik")
+    for obj in found:
+        if obj["kind"] == "Deployment":
+            args = obj["spec"]["template"]["spec"]["containers"][0]["args"]
+            if "gateway-api" in preset.addons:
+                args += [
+                    "--providers.kubernetesgateway",
+                    "--providers.kubernetesgateway.statusaddress.hostname=localhost",
+                ]
+            if preset.cloud or "metallb" in preset.addons:
+                args[:] = [word for arg in args for word in _behind_a_cloud(arg)]
+        if (
+            obj["kind"] == "Service"
+            and obj["spec"].get("type") == "NodePort"
+            and (preset.cloud or "metallb" in preset.addons)
+        ):
+            obj["spec"]["type"] = "LoadBalancer"
+    return found
+
+
+def _behind_a_cloud(arg: str) -> list[str]:
+    """Where there is a load balancer its address is shown, instead of the machine's own name."""
+    name, _, value = arg.partition("=")
+    if value != "localhost":
+        return [arg]
+    start = name.removesuffix("hostname")
+    if "gateway" in name:
+        return [f"{start}service.name=traefik", f"{start}service.namespace=traefik"]
+    return [f"{start}publishedservice=traefik/traefik"]
+
+
+def gateway_api(preset: Preset) -> list[Object]:
+    """The Gateway API's definitions, and Traefik's class where Traefik is."""
+    found = bundles.objects("gateway-api")
+    return [each for each in found if each["kind"] != "GatewayClass" or "traefik" in preset.addons]
+
+
+def metallb(preset: Preset) -> list[Object]:
+    """MetalLB with a pool near the end of the nodes' network, as kind's own guide takes it, announced in layer 2."""
+    last = ipaddress.ip_network(preset.lan).broadcast_address
+    pool = f"{last - 55}-{last - 5}"
+
+    def made(kind: str, spec: Object) -> Object:
+        metadata = {"name": "default", "namespace": "metallb-system"}
+        return {"apiVersion": "metallb.io/v1beta1", "kind": kind, "metadata": metadata, "spec": spec}
+
+    announced = {"ipAddressPools": ["default"]}
+    return [
+        *bundles.objects("metallb"),
+        made("IPAddressPool", {"addresses": [pool]}),
+        made("L2Advertisement", announced),
+    ]
+
+
 ADDONS: dict[str, Callable[[Preset], list[Object]]] = {
     "kube-proxy": kube_proxy,
     "coredns": coredns,
@@ -433,4 +505,7 @@ ADDONS: dict[str, Callable[[Preset], list[Object]]] = {
     "calico": calico,
     "flannel": flannel,
     "local-path-storage": local_path_storage,
+    "traefik": traefik,
+    "gateway-api": gateway_api,
+    "metallb": metallb,
 }

@@ -122,15 +122,27 @@ def names() -> list[str]:
 def load(name: str) -> Preset:
     """The preset of that name, or in that YAML file.  LearnerError names the known ones, or the wrong field.
 
-    A file may say `extends: kind` and give only what differs.
+    A file may say `extends: kind` and give only what differs.  Add-ons may be put to a preset's name: "kind+traefik".
     """
-    path = _path(name)
+    base, *extra = name.split("+") if name.partition("+")[0] in names() else [name]
+    path = _path(base)
     data = _read(path)
     data.setdefault("name", path.stem)
+    if extra:
+        _check_addons(extra)
+        data["addons"] = [*data.get("addons", ()), *extra]
     for field_name, kind in (("nodes", NodeSpec), ("boxes", BoxSpec)):
         listed = enumerate(data.pop(field_name, []))
         data[field_name] = tuple(_build(kind, each, f"{path}: {field_name}[{index}]") for index, each in listed)
     return _build(Preset, data, str(path))
+
+
+def _check_addons(extra: list[str]) -> None:
+    from kubesim.presets import addons
+
+    for each in extra:
+        if each not in addons.ADDONS:
+            raise LearnerError(f"no add-on {each!r}", f"Add-ons: {', '.join(addons.ADDONS)}.")
 
 
 def _path(name: str) -> Path:

@@ -29,6 +29,10 @@ class Failed(Exception):
         self.timed_out = timed_out
 
 
+class Distrusted(Failed):
+    """The server's certificate was not believed."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fetched:
     """An answer with its whole body, and the way of the connection that it came over."""
@@ -60,6 +64,7 @@ async def send(
     headers: http.Headers,
     body: bytes = b"",
     timeout: float | None = None,
+    trust: tls.Trust | None = None,
 ) -> Fetched:
     """A request to the server of `url`.  `Failed` without a connection; `http.HttpError` and `errors.NetError` after it."""
     parts = urlsplit(url)
@@ -79,12 +84,14 @@ async def send(
         wire: http.Wire = connection
         try:
             if secure:
-                wire = await tls.connect(connection, host, tls.Trust(verify=False))
+                wire = await tls.connect(connection, host, trust or tls.Trust(verify=False))
             exchange = _exchange(http.Client(wire), method, target, headers, body)
             status, answered, read = await machine.world.wait_for(exchange, timeout)
             return Fetched(status=status, headers=answered, body=read, trace=connection.trace)
         except world_module.TimedOut:
             raise Failed("operation timed out", connection.trace, timed_out=True) from None
+        except tls.CertificateError as error:
+            raise Distrusted(str(error), connection.trace) from None
         except tls.TlsError as error:
             raise Failed(str(error), connection.trace) from None
         finally:

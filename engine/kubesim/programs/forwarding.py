@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from kubesim.machine import Machine
 from kubesim.net import errors
-from kubesim.programs import fetch, http
+from kubesim.programs import fetch, http, tls
 
 # RFC 9110 section 7.6.1, and net/http/httputil's list.
 HOP_BY_HOP = frozenset(
@@ -31,6 +31,27 @@ class Rotation:
     def choose(self, servers: list[str]) -> str:
         chosen = servers[self._next % len(servers)]
         self._next += 1
+        return chosen
+
+
+class Weights:
+    """Weighted round robin by earliest deadline: each takes its turn 1/weight after its last (traefik `pkg/server/service/
+    loadbalancer/wrr`)."""
+
+    def __init__(self) -> None:
+        self._deadlines: dict[str, float] = {}
+        self._now = 0.0
+
+    def choose(self, weights: dict[str, int]) -> str:
+        """One whose weight is not 0; "" when there is none."""
+        there = {name: weight for name, weight in weights.items() if weight > 0}
+        if not there:
+            return ""
+        for name, weight in there.items():
+            self._deadlines.setdefault(name, self._now + 1 / weight)
+        chosen = min(there, key=lambda name: self._deadlines[name])
+        self._now = self._deadlines[chosen]
+        self._deadlines[chosen] += 1 / there[chosen]
         return chosen
 
 
@@ -74,16 +95,22 @@ async def forward(
     target: str = "",
     complain: Callable[[str], None] | None = None,
     failed: Callable[[int], http.Response] | None = None,
+    trust: tls.Trust | None = None,
 ) -> http.Response:
-    """The server's answer, or 502 and 504 where there is none (traefik `pkg/proxy: statusFromError`).
+    """The server's answer, or 502 and 504 where there is none (traefik `pkg/proxy: statusFromError`); 500 where its
+    certificate is not believed (`trust`; all are without it).
 
     `failed` makes the page for these; without it they are their names.
     """
     failed = failed or _named
     try:
         reply = await fetch.send(
-            machine, request.method, server, target or request.target, headers, request.body, timeout=DIAL
+            machine, request.method, server, target or request.target, headers, request.body, timeout=DIAL, trust=trust
         )
+    except fetch.Distrusted as error:
+        if complain:
+            complain(f"500 error caused by: tls: failed to verify certificate: {error}")
+        return failed(500)
     except fetch.Failed as error:
         where = urlsplit(server).netloc
         why = "i/o timeout" if error.timed_out else f"connect: {str(error).lower()}"

@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from kubesim.ingress import rules
-from kubesim.programs import forwarding, http
+from kubesim.programs import forwarding, http, traefik_middlewares
 
 if TYPE_CHECKING:
     from kubesim.programs.traefik_v3 import Traefik
@@ -34,11 +34,12 @@ def answer(traefik: Traefik, request: http.Request) -> http.Response:
             return _json(
                 {
                     "routers": {each.pop("name"): each for each in _routers(traefik)},
+                    "middlewares": {each.pop("name"): each for each in _middlewares(traefik)},
                     "services": {each.pop("name"): each for each in _services(traefik)},
                 }
             )
         case ["api", "http", "routers" | "services" | "middlewares" as kind, *name]:
-            listed = {"routers": _routers, "services": _services}.get(kind, lambda _traefik: [])(traefik)
+            listed = {"routers": _routers, "services": _services, "middlewares": _middlewares}[kind](traefik)
             if not name:
                 return _json(listed)
             found = next((each for each in listed if [each["name"]] == name), None)
@@ -56,14 +57,17 @@ def _json(value: object, status: int = 200) -> http.Response:
     return http.text(json.dumps(value, separators=(",", ":")) + "\n", status, "application/json")
 
 
+def _provider(name: str) -> str:
+    return name.rpartition("@")[2]
+
+
 def _routers(traefik: Traefik) -> list[Object]:
     found = []
-    defaults = [each.name for each in traefik.static.entry_points.values() if each.default]
-    for name, router in sorted(traefik.configuration.routers.items()):
-        points = list(router.entry_points) or defaults
+    for name, router in sorted(traefik.dynamic.routers.items()):
+        points = list(router.entry_points) or list(traefik.defaults())
         shown: Object = {
             "entryPoints": points,
-            "service": router.service,
+            "service": router.service.removesuffix(f"@{_provider(name)}"),
             "rule": router.rule,
             "priority": router.priority or rules.default_priority(router.rule),
         }
@@ -75,32 +79,48 @@ def _routers(traefik: Traefik) -> list[Object]:
             shown |= {"error": [traefik.broken[name]], "status": "disabled"}
         else:
             shown["status"] = "enabled"
-        found.append({**shown, "using": points, "name": f"{name}@kubernetes", "provider": "kubernetes"})
+        found.append({**shown, "using": points, "name": name, "provider": _provider(name)})
     return found
 
 
 def _services(traefik: Traefik) -> list[Object]:
     found = []
-    routers = traefik.configuration.routers
-    for name, service in sorted(traefik.configuration.services.items()):
-        users = [f"{each}@kubernetes" for each, router in sorted(routers.items()) if router.service == name]
-        balancer: Object = {
-            "servers": [{"url": each.url} for each in service.servers],
-            "strategy": "wrr",
-            "passHostHeader": service.pass_host_header,
-            "responseForwarding": {"flushInterval": "100ms"},
-        }
-        found.append(
-            {
-                "loadBalancer": balancer,
-                "status": "enabled",
-                **({"usedBy": users} if users else {}),
-                "serverStatus": {each.url: "UP" for each in service.servers},
-                "name": f"{name}@kubernetes",
-                "provider": "kubernetes",
-                "type": "loadbalancer",
+    routers = traefik.dynamic.routers
+    for name, service in sorted(traefik.dynamic.services.items()):
+        users = [each for each, router in sorted(routers.items()) if router.service == name]
+        shown: Object = {}
+        if service.shares is not None:
+            shares = [
+                {"name": each.name.removesuffix(f"@{_provider(name)}"), "weight": each.weight}
+                for each in service.shares
+            ]
+            shown["weighted"] = {"services": shares}
+        else:
+            shown["loadBalancer"] = {
+                "servers": [{"url": each.url} for each in service.servers],
+                "strategy": "wrr",
+                "passHostHeader": service.pass_host_header,
+                "responseForwarding": {"flushInterval": "100ms"},
             }
-        )
+        shown["status"] = "enabled"
+        if users:
+            shown["usedBy"] = users
+        if service.shares is None:
+            shown["serverStatus"] = {each.url: "UP" for each in service.servers}
+        kind = "loadbalancer" if service.shares is None else "weighted"
+        found.append({**shown, "name": name, "provider": _provider(name), "type": kind})
+    return found
+
+
+def _middlewares(traefik: Traefik) -> list[Object]:
+    found = []
+    for name, given in sorted(traefik.dynamic.middlewares.items()):
+        users = [each for each, router in sorted(traefik.dynamic.routers.items()) if name in router.middlewares]
+        kind = next(iter(given), "")
+        shown: Object = {**given, "status": "enabled", **({"usedBy": users} if users else {})}
+        if kind not in traefik_middlewares.MAKERS and kind != "chain":
+            shown |= {"status": "disabled", "error": [f"not simulated: middleware {kind}"]}
+        found.append({**shown, "name": name, "provider": _provider(name), "type": kind.lower()})
     return found
 
 
@@ -109,16 +129,20 @@ def _overview(traefik: Traefik) -> Object:
         return {"total": total, "warnings": 0, "errors": broken}
 
     none = count(0)
+    dynamic, static = traefik.dynamic, traefik.static
     http_counts = {
-        "routers": count(len(traefik.configuration.routers), len(traefik.broken)),
-        "services": count(len(traefik.configuration.services)),
-        "middlewares": none,
+        "routers": count(len(dynamic.routers), len(traefik.broken)),
+        "services": count(len(dynamic.services)),
+        "middlewares": count(len(dynamic.middlewares)),
     }
     tcp = {"routers": none, "services": none, "middlewares": none}
+    providers = (
+        ("KubernetesIngress", static.kubernetes), ("KubernetesCRD", static.crd), ("KubernetesGateway", static.gateway),
+    )  # fmt: skip
     return {
         "http": http_counts,
         "tcp": tcp,
         "udp": {"routers": none, "services": none},
-        "features": {"tracing": "", "metrics": "", "accessLog": traefik.static.access_log},
-        "providers": ["KubernetesIngress"] if traefik.static.kubernetes is not None else [],
+        "features": {"tracing": "", "metrics": "", "accessLog": static.access_log},
+        "providers": [name for name, options in providers if options is not None],
     }

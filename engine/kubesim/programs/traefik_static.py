@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from kubesim.errors import NotSimulated
-from kubesim.ingress import routing
+from kubesim.ingress import crd, gateway, routing
 from kubesim.programs import http
 
 # "" leaf; a dict: a node; "*" any name.
@@ -34,6 +34,25 @@ _KUBERNETES: dict[str, Any] = {
     "disableingressclasslookup": "",
     "disableclusterscoperesources": "",
     "ingressclass": "",
+    "ingressendpoint": {"ip": "", "hostname": "", "publishedservice": ""},
+    "namespaces": "",
+    "throttleduration": "",
+}
+_CRD: dict[str, Any] = {
+    "allowcrossnamespace": "",
+    "allowemptyservices": "",
+    "allowexternalnameservices": "",
+    "nativelbbydefault": "",
+    "disableclusterscoperesources": "",
+    "ingressclass": "",
+    "namespaces": "",
+    "throttleduration": "",
+}
+_GATEWAY: dict[str, Any] = {
+    "namespaces": "",
+    "nativelbbydefault": "",
+    "throttleduration": "",
+    "statusaddress": {"ip": "", "hostname": "", "service": {"name": "", "namespace": ""}},
 }
 TREE: dict[str, Any] = {
     "accesslog": "",
@@ -42,7 +61,7 @@ TREE: dict[str, Any] = {
     "global": {"checknewversion": "", "sendanonymoususage": ""},
     "log": {"level": ""},
     "ping": {"entrypoint": ""},
-    "providers": {"kubernetesingress": _KUBERNETES},
+    "providers": {"kubernetesingress": _KUBERNETES, "kubernetescrd": _CRD, "kubernetesgateway": _GATEWAY},
 }
 # Parts of the real tree that are not here: said aloud instead of denied.
 ABSENT = frozenset((
@@ -50,7 +69,7 @@ ABSENT = frozenset((
     "tcpserverstransport", "tracing", "configfile",
 ))  # fmt: skip
 ABSENT_PROVIDERS = frozenset((
-    "consul", "consulcatalog", "docker", "ecs", "etcd", "file", "http", "knative", "kubernetescrd", "kubernetesgateway",
+    "consul", "consulcatalog", "docker", "ecs", "etcd", "file", "http", "knative",
     "kubernetesingressnginx", "nomad", "plugin", "redis", "rest", "swarm", "zookeeper",
 ))  # fmt: skip
 
@@ -82,6 +101,8 @@ class Static:
     access_log: bool = False
     level: str = "ERROR"
     kubernetes: routing.Options | None = None
+    crd: crd.Options | None = None
+    gateway: gateway.Options | None = None
 
 
 def read(args: Iterable[str]) -> Static:
@@ -108,7 +129,7 @@ def read(args: Iterable[str]) -> Static:
     if "traefik" in found.entry_points:
         found.entry_points["traefik"].default = False
     start = "providers.kubernetesingress"
-    if any(name == start or name.startswith(f"{start}.") for name in flags) and flags.get(start) != "false":
+    if _provider(flags, start):
         found.kubernetes = routing.Options(
             ingress_class=flags.get(f"{start}.ingressclass", ""),
             allow_empty_services=_on(flags, f"{start}.allowemptyservices"),
@@ -117,8 +138,42 @@ def read(args: Iterable[str]) -> Static:
             strict_prefix_matching=_on(flags, f"{start}.strictprefixmatching"),
             disable_ingress_class_lookup=_on(flags, f"{start}.disableingressclasslookup"),
             disable_cluster_scope_resources=_on(flags, f"{start}.disableclusterscoperesources"),
+            namespaces=_words(flags.get(f"{start}.namespaces", "")),
+            address=flags.get(f"{start}.ingressendpoint.ip", ""),
+            hostname=flags.get(f"{start}.ingressendpoint.hostname", ""),
+            published_service=flags.get(f"{start}.ingressendpoint.publishedservice", ""),
+        )
+    start = "providers.kubernetescrd"
+    if _provider(flags, start):
+        found.crd = crd.Options(
+            ingress_class=flags.get(f"{start}.ingressclass", ""),
+            allow_cross_namespace=_on(flags, f"{start}.allowcrossnamespace"),
+            allow_empty_services=_on(flags, f"{start}.allowemptyservices"),
+            allow_external_name_services=_on(flags, f"{start}.allowexternalnameservices"),
+            native_lb_by_default=_on(flags, f"{start}.nativelbbydefault"),
+            namespaces=_words(flags.get(f"{start}.namespaces", "")),
+        )
+    start = "providers.kubernetesgateway"
+    if _provider(flags, start):
+        found.gateway = gateway.Options(
+            native_lb_by_default=_on(flags, f"{start}.nativelbbydefault"),
+            namespaces=_words(flags.get(f"{start}.namespaces", "")),
+            address=flags.get(f"{start}.statusaddress.ip", ""),
+            hostname=flags.get(f"{start}.statusaddress.hostname", ""),
+            service=(
+                flags.get(f"{start}.statusaddress.service.namespace", ""),
+                flags.get(f"{start}.statusaddress.service.name", ""),
+            ),
         )
     return found
+
+
+def _provider(flags: dict[str, str], start: str) -> bool:
+    return any(name == start or name.startswith(f"{start}.") for name in flags) and flags.get(start) != "false"
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
 def _flags(args: Iterable[str]) -> dict[str, str]:
@@ -139,7 +194,9 @@ def _check(name: str) -> None:
         if not path and part in ABSENT:
             raise NotSimulated(f"traefik --{name}")
         if path == ["providers"] and part in ABSENT_PROVIDERS:
-            raise NotSimulated(f"traefik --{name}", "The provider here is kubernetesingress.")
+            raise NotSimulated(
+                f"traefik --{name}", "The providers here: kubernetesingress, kubernetescrd, kubernetesgateway."
+            )
         below = node.get(part, node.get("*")) if isinstance(node, dict) else None
         if below is None:
             raise ConfigurationError(f"failed to decode configuration from flags: field not found, node: {part}")

@@ -1,18 +1,24 @@
-"""Traefik 3: entry points, routers from Ingresses, services of pods, TLS from Secrets, its API."""
+"""Traefik 3: entry points, routers from its providers, services of pods, TLS from Secrets, its API.
+
+The providers look at the cluster and make configurations (`kubesim.ingress`), `traefik_dynamic` puts them under one roof, and
+what comes of it serves requests: entry point -> router by its rule -> middlewares -> service -> server.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from kubesim import ids
 from kubesim.errors import NotSimulated
 from kubesim.informer import Informer
-from kubesim.ingress import routing, rules
-from kubesim.ingress.configuration import Configuration, Router, Service
+from kubesim.ingress import crd, gateway, routing, rules
+from kubesim.ingress.configuration import Configuration, Cookie, Router, Service
 from kubesim.net import errors
-from kubesim.programs import forwarding, http, tls, traefik_api
+from kubesim.programs import forwarding, http, tls, traefik_api, traefik_dynamic, traefik_middlewares, traefik_status
 from kubesim.programs.image import Process
 from kubesim.programs.traefik_static import ConfigurationError, EntryPoint, Static, read
 from kubesim.world import Cancelled
@@ -20,14 +26,51 @@ from kubesim.world import Cancelled
 if TYPE_CHECKING:
     from kubesim.net.trace import Trace
 
+Object = dict[str, Any]
+
 THROTTLE = 2.0  # providers.providersThrottleDuration, in seconds
 YEAR = 365 * 86400.0
-WATCHED = (
-    "ingresses.networking.k8s.io", "ingressclasses.networking.k8s.io", "services", "endpointslices.discovery.k8s.io", "secrets",
-    "nodes",
-)  # fmt: skip
-INGRESSES, CLASSES, SERVICES, SLICES, SECRETS, NODES = WATCHED
+SLICES = "endpointslices.discovery.k8s.io"
+# What all providers look at, and what each does besides.
+SHARED = ("services", SLICES, "secrets", "nodes", "namespaces")
+INGRESS = ("ingresses.networking.k8s.io", "ingressclasses.networking.k8s.io")
+CUSTOM = tuple(
+    f"{each}.traefik.io"
+    for each in ("ingressroutes", "middlewares", "traefikservices", "serverstransports", "tlsstores")
+)
+GATEWAY = tuple(f"{each}.{gateway.GROUP}" for each in ("gatewayclasses", "gateways", "httproutes", "referencegrants"))
 LEVELS = {"TRACE": "TRC", "DEBUG": "DBG", "INFO": "INF", "WARN": "WRN", "ERROR": "ERR", "FATAL": "FTL", "PANIC": "PNC"}
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A router that can be used: its qualified name, what it asks, and who handles its requests."""
+
+    name: str
+    router: Router
+    priority: int
+    asked: rules.Predicate
+    handler: http.Handler
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Carried(http.Request):
+    """A request on its way through Traefik; `servers` are those that it was sent to, for the access log."""
+
+    servers: list[str] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, request: http.Request, headers: http.Headers) -> Carried:
+        return cls(
+            method=request.method,
+            target=request.target,
+            version=request.version,
+            headers=headers,
+            body=request.body,
+            peer=request.peer,
+            local=request.local,
+            tls=request.tls,
+        )
 
 
 async def main(process: Process, release: str) -> int:
@@ -55,11 +98,14 @@ class Traefik:
         self.machine = process.machine
         self.release = release
         self.static = static
-        self.configuration = Configuration()
-        self._routes: list[tuple[int, str, Router, rules.Predicate]] = []
-        self._broken: dict[str, str] = {}
+        self.dynamic = traefik_dynamic.Dynamic()
+        self.broken: dict[str, str] = {}  # routers that cannot be used, and why
+        self._configurations: dict[str, Configuration] = {}
+        self._routes: list[Route] = []
         self._certificates: list[tuple[tls.Certificate, ...]] = []
         self._rotations: dict[str, forwarding.Rotation] = {}
+        self._weights: dict[str, forwarding.Weights] = {}
+        self._served: dict[int, str] = {}  # id of a request in hand -> the server that answered it
         self._informers: dict[str, Informer] = {}
         self._due = 0.0
         self._pending = False
@@ -67,12 +113,13 @@ class Traefik:
         key = hashlib.sha256(f"traefik {process.machine.hostname}".encode()).hexdigest()[:16]
         name = "CN=TRAEFIK DEFAULT CERT"
         now = self.world.now
-        self._default = (
+        self._generated = (
             tls.Certificate(
                 subject=name, issuer=name, not_before=now, not_after=now + YEAR, key=key, issuer_key=key,
                 sans=(f"DNS:{key[:8]}.traefik.default",),
             ),
         )  # fmt: skip
+        self._default: tuple[tls.Certificate, ...] = self._generated
 
     # -- its life -------------------------------------------------------------------------------------------
 
@@ -92,8 +139,7 @@ class Traefik:
                 listener = self.machine.net.listen("tcp", point.address, point.port)
                 web = _Server(self, point, context)
                 tasks.append(self.world.spawn(web.serve(listener), f"traefik {point.name}"))
-            if self.static.kubernetes is not None:
-                self._watch()
+            self._watch()
             for task in tasks:
                 await task
         except errors.NetError as error:
@@ -116,62 +162,156 @@ class Traefik:
     # -- the cluster ----------------------------------------------------------------------------------------
 
     def _watch(self) -> None:
-        self.log("Starting provider *ingress.Provider", "INFO")
-        for resource in WATCHED:
+        watched: list[str] = []
+        for provider, name, resources in (
+            (self.static.kubernetes, "ingress", INGRESS),
+            (self.static.crd, "crd", CUSTOM),
+            (self.static.gateway, "gateway", (*GATEWAY, "middlewares.traefik.io")),
+        ):
+            if provider is not None:
+                self.log(f"Starting provider *{name}.Provider", "INFO")
+                watched += [each for each in (*SHARED, *resources) if each not in watched]
+        for resource in watched:
             informer = self._informers[resource] = Informer(self.process.api, resource)
             informer.on_event(lambda _kind, _obj, _before: self._changed())
             informer.start()
-        self._informers[SLICES].index("service", _service_of)
+        if watched:
+            self._informers[SLICES].index("service", _service_of)
 
     def _changed(self) -> None:
         if not self._pending and not self._ended:
             self._pending = True
             self.world.call_later(max(0.0, self._due - self.world.now), self._reload)
 
+    def _keyed(self, resource: str) -> dict[tuple[str, str], Object]:
+        return {(each["metadata"]["namespace"], each["metadata"]["name"]): each for each in self._listed(resource)}
+
+    def _listed(self, resource: str) -> list[Object]:
+        return self._informers[resource].list()
+
+    def _slices(self, namespace: str, name: str) -> Iterable[Object]:
+        return self._informers[SLICES].by("service", (namespace, name))
+
     def _reload(self) -> None:
         self._pending = False
-        if self._ended or self.static.kubernetes is None:
+        if self._ended:
             return
         self._due = self.world.now + THROTTLE
-        kept = self._informers
-
-        def keyed(resource: str) -> dict[tuple[str, str], dict[str, object]]:
-            return {(each["metadata"]["namespace"], each["metadata"]["name"]): each for each in kept[resource].list()}
-
-        fresh = routing.configuration(
-            routing.Objects(
-                ingresses=kept[INGRESSES].list(),
-                classes=kept[CLASSES].list(),
-                services=keyed(SERVICES),
-                slices=lambda namespace, name: kept[SLICES].by("service", (namespace, name)),
-                secrets=keyed(SECRETS),
-                nodes=kept[NODES].list(),
-            ),
-            self.static.kubernetes,
-        )
-        if fresh != self.configuration:
+        fresh: dict[str, Configuration] = {}
+        if self.static.kubernetes is not None:
+            fresh["kubernetes"] = self._ingresses(self.static.kubernetes)
+        if self.static.crd is not None:
+            fresh[crd.PROVIDER] = self._custom(self.static.crd)
+        if self.static.gateway is not None:
+            found = self._gateways(self.static.gateway)
+            fresh[gateway.PROVIDER] = found.configuration
+            traefik_status.write_gateways(self.process.api, found.statuses, self.world.now)
+        if fresh != self._configurations:
             self._apply(fresh)
 
-    def _apply(self, fresh: Configuration) -> None:
-        for problem in fresh.problems:
-            if problem not in self.configuration.problems:
-                self.log(f"{problem} providerName=kubernetes")
-        self.configuration = fresh
-        self._rotations = {name: self._rotations.get(name, forwarding.Rotation()) for name in fresh.services}
-        self._routes, self._broken = [], {}
-        for name, router in fresh.routers.items():
+    def _ingresses(self, options: routing.Options) -> Configuration:
+        ingresses = [each for each in self._listed(INGRESS[0]) if _within(each, options.namespaces)]
+        services = self._keyed("services")
+        objects = routing.Objects(
+            ingresses=ingresses,
+            classes=self._listed(INGRESS[1]),
+            services=services,
+            slices=self._slices,
+            secrets=self._keyed("secrets"),
+            nodes=self._listed("nodes"),
+        )
+        wanted = [each for each in ingresses if routing.wanted(each, objects, options)]
+        traefik_status.write_ingresses(self.process.api, wanted, options, services)
+        return routing.configuration(objects, options)
+
+    def _custom(self, options: crd.Options) -> Configuration:
+        routes, middlewares, services, transports, stores = map(self._listed, CUSTOM)
+        return crd.configuration(
+            crd.Objects(
+                routes=routes,
+                middlewares=middlewares,
+                services=services,
+                transports=transports,
+                stores=stores,
+                kube_services=self._keyed("services"),
+                slices=self._slices,
+                secrets=self._keyed("secrets"),
+                nodes=self._listed("nodes"),
+            ),
+            options,
+        )
+
+    def _gateways(self, options: gateway.Options) -> gateway.Found:
+        classes, gateways, routes, grants = map(self._listed, GATEWAY)
+        return gateway.configuration(
+            gateway.Objects(
+                classes=classes,
+                gateways=[each for each in gateways if _within(each, options.namespaces)],
+                routes=[each for each in routes if _within(each, options.namespaces)],
+                grants=grants,
+                namespaces=self._listed("namespaces"),
+                services=self._keyed("services"),
+                slices=self._slices,
+                secrets=self._keyed("secrets"),
+                middlewares=self._keyed("middlewares.traefik.io"),
+                entry_points={each.name: each.port for each in self.static.entry_points.values()},
+            ),
+            options,
+        )
+
+    # -- what comes of it -----------------------------------------------------------------------------------
+
+    def _apply(self, fresh: dict[str, Configuration]) -> None:
+        for provider, each in fresh.items():
+            before = self._configurations.get(provider)
+            for problem in each.problems:
+                if before is None or problem not in before.problems:
+                    self.log(f"{problem} providerName={provider}")
+        self._configurations = fresh
+        dynamic = self.dynamic = traefik_dynamic.merged(fresh)
+        self._rotations = {name: self._rotations.get(name, forwarding.Rotation()) for name in dynamic.services}
+        self._weights = {name: self._weights.get(name, forwarding.Weights()) for name in dynamic.services}
+        told, self.broken, self._routes = self.broken, {}, []
+        for name, router in dynamic.routers.items():
             try:
-                asked = rules.parse(router.rule)
-                for middleware in router.middlewares:
-                    raise rules.RuleError(f'middleware "{middleware}" does not exist')
-            except rules.RuleError as error:
-                self._broken[name] = str(error)
-                self.log(f'error="{error}" entryPointName=web routerName={name}@kubernetes')
-                continue
-            self._routes.append((router.priority or rules.default_priority(router.rule), name, router, asked))
+                self._routes.append(self._route_of(name, router))
+            except (rules.RuleError, traefik_middlewares.MiddlewareError) as error:
+                self.broken[name] = str(error)
+                if told.get(name) != str(error):
+                    points = router.entry_points or self.defaults()
+                    self.log(f'error="{error}" entryPointName={points[0] if points else ""} routerName={name}')
         # Equal priorities keep the order of names.
-        self._routes.sort(key=lambda each: (-each[0], each[1]))
-        self._certificates = [chain for pem, _ in fresh.certificates if (chain := _chain(pem))]
+        self._routes.sort(key=lambda each: (-each.priority, each.name))
+        self._certificates = [chain for pem, _ in dynamic.certificates if (chain := _chain(pem))]
+        self._default = (
+            _chain(dynamic.default_certificate[0]) if dynamic.default_certificate else ()
+        ) or self._generated
+
+    def _route_of(self, name: str, router: Router) -> Route:
+        asked = rules.parse(router.rule)
+        known = self.dynamic.middlewares
+        wraps = [traefik_middlewares.make(each, known, self.log) for each in router.middlewares]
+        self._check_service(router.service)
+
+        async def serve(request: http.Request) -> http.Response:
+            return await self._serve(router.service, request)
+
+        handler = traefik_middlewares.chained(wraps)(serve)
+        return Route(name, router, router.priority or rules.default_priority(router.rule), asked, handler)
+
+    def _check_service(self, name: str, depth: int = 0) -> None:
+        service = self.dynamic.services.get(name)
+        if service is None:
+            raise rules.RuleError(f'the service "{name}" does not exist')
+        if depth > traefik_middlewares.DEEPEST:
+            raise rules.RuleError(f"could not instantiate service {name}: recursion detected")
+        for share in service.shares or ():
+            if not share.status:
+                self._check_service(share.name, depth + 1)
+
+    def defaults(self) -> tuple[str, ...]:
+        """The entry points of routers that name none."""
+        return tuple(each.name for each in self.static.entry_points.values() if each.default)
 
     def _choose(self, server_name: str) -> tuple[tls.Certificate, ...]:
         """The certificate for a name that TLS asks for; the default one where none covers it."""
@@ -183,82 +323,102 @@ class Traefik:
 
     # -- requests -------------------------------------------------------------------------------------------
 
-    def route(self, point: EntryPoint, request: http.Request) -> tuple[str, Router] | None:
+    def route(self, point: EntryPoint, request: http.Request) -> Route | None:
         """The router for a request that came in there; a connection of TLS sees only routers with TLS, and one without the
         others."""
+        parts = urlsplit(request.target)
         facts = rules.Facts(
             method=request.method,
             host=request.host,
-            path=urlsplit(request.target).path or "/",
-            query=urlsplit(request.target).query,
+            path=parts.path or "/",
+            query=parts.query,
             headers=tuple((key.lower(), value) for key, value in request.headers),
             client=request.peer[0].removeprefix("::ffff:"),
         )
-        for _, name, router, asked in self._routes:
+        for each in self._routes:
+            router = each.router
             there = point.name in router.entry_points if router.entry_points else point.default
             secure = router.tls is not None or point.tls
-            if there and secure == (request.tls is not None) and asked(facts):
-                return name, router
+            if there and secure == (request.tls is not None) and each.asked(facts):
+                return each
         return None
 
     async def proxy(self, point: EntryPoint, request: http.Request) -> http.Response:
         found = self.route(point, request)
         if found is None:
             return forwarding.not_found()
-        name = found[1].service
-        service = self.configuration.services[name]
+        carried = Carried.of(request, forwarding.forwarded(request, self.machine, point.trusts))
+        response = await found.handler(carried)
+        if carried.servers:
+            self._served[id(request)] = carried.servers[-1]
+        return response
+
+    async def _serve(self, name: str, request: http.Request) -> http.Response:
+        """The answer of a service: of one of those that share its requests, or of the server whose turn it is."""
+        service = self.dynamic.services.get(name)
+        if service is None:
+            return http.text("no available server\n", 503)
+        if service.shares is not None:
+            return await self._share(name, service, request)
         url, stuck = self._server(name, service, request)
         if not url:
             return http.text("no available server\n", 503)
-        headers = forwarding.forwarded(request, self.machine, point.trusts)
+        headers = request.headers
         if not service.pass_host_header:
             headers = [(key, value) for key, value in headers if key.lower() != "host"]
-            headers.insert(0, ("Host", urlsplit(url).netloc))
+            headers = [("Host", urlsplit(url).netloc), *headers]
+        transport = self.dynamic.transports.get(service.transport)
+        blind = transport is not None and transport.insecure_skip_verify
+        trust = tls.Trust(verify=not blind, now=self.world.now)
+        if isinstance(request, Carried):
+            request.servers.append(url)
         response = await forwarding.forward(
-            self.machine, request, url, headers, "", lambda words: self.log(words, "DEBUG")
+            self.machine, request, url, headers, "", lambda words: self.log(words, "DEBUG"), trust=trust
         )
         if service.cookie is not None and not stuck:
-            response.headers.append(("Set-Cookie", self._cookie(name, service, url)))
+            response.headers.append(("Set-Cookie", _set_cookie(name, service.cookie, url)))
+        return response
+
+    async def _share(self, name: str, service: Service, request: http.Request) -> http.Response:
+        shares = {each.name: each for each in service.shares or ()}
+        chosen, stuck = "", False
+        if service.cookie is not None:
+            value = forwarding.cookie(request, _cookie_name(name, service.cookie))
+            chosen = next((each for each in shares if value == _mark(each)), "")
+            stuck = bool(chosen)
+        chosen = chosen or self._weights[name].choose({each.name: each.weight for each in shares.values()})
+        if not chosen:
+            return http.text("no available server\n", 503)
+        if shares[chosen].status:
+            return http.Response(status=shares[chosen].status)
+        response = await self._serve(chosen, request)
+        if service.cookie is not None and not stuck:
+            response.headers.append(("Set-Cookie", _set_cookie(name, service.cookie, chosen)))
         return response
 
     def _server(self, name: str, service: Service, request: http.Request) -> tuple[str, bool]:
         """The server whose turn it is, or the one that the client's cookie names."""
         if service.cookie is not None:
-            value = forwarding.cookie(request, _cookie_name(name, service))
+            value = forwarding.cookie(request, _cookie_name(name, service.cookie))
             for each in service.servers:
                 if value == _mark(each.url):
                     return each.url, True
         urls = [each.url for each in service.servers if not each.fenced]
         return (self._rotations[name].choose(urls), False) if urls else ("", False)
 
-    @staticmethod
-    def _cookie(name: str, service: Service, url: str) -> str:
-        cookie = service.cookie
-        assert cookie is not None
-        parts = [f"{_cookie_name(name, service)}={_mark(url)}", f"Path={cookie.path}"]
-        parts += [f"Domain={cookie.domain}"] if cookie.domain else []
-        parts += [f"Max-Age={cookie.max_age}"] if cookie.max_age else []
-        parts += [word for on, word in ((cookie.http_only, "HttpOnly"), (cookie.secure, "Secure")) if on]
-        parts += [f"SameSite={cookie.same_site.capitalize()}"] if cookie.same_site else []
-        return "; ".join(parts)
-
     def access(self, point: EntryPoint, request: http.Request, response: http.Response, sent: int) -> None:
         """The access log in its common form."""
-        if not self.static.access_log:
+        server = self._served.pop(id(request), "")
+        if not self.static.access_log or (point.name == "traefik" and self.static.insecure):
             return
         stamp = ids.utc(self.world.now)
         when = f"{stamp.day:02d}/{http.MONTHS[stamp.month - 1]}/{stamp:%Y:%H:%M:%S} +0000"
         found = self.route(point, request) if request.method else None
-        router = f"{found[0]}@kubernetes" if found else "-"
+        router = found.name if found else "-"
         line = f"{request.method} {request.target} HTTP/{request.version}"
         self.process.log(
-            f'{request.peer[0]} - - [{when}] "{line}" {response.status} {sent} "-" "-" 1 "{router}" "-" 0ms'
+            f'{request.peer[0]} - - [{when}] "{line}" {response.status} {sent} "-" "-" 1 "{router}" "{server or "-"}" 0ms'
         )
-
-    @property
-    def broken(self) -> dict[str, str]:
-        """Routers that cannot be used, and why."""
-        return self._broken
 
 
 class _Server(http.Server):
@@ -346,6 +506,10 @@ class _Peeked:
         self._wire.close()
 
 
+def _within(obj: Object, namespaces: tuple[str, ...]) -> bool:
+    return not namespaces or obj["metadata"]["namespace"] in namespaces
+
+
 def _chain(pem: str) -> tuple[tls.Certificate, ...]:
     try:
         return tuple(tls.certificates(pem))
@@ -353,17 +517,25 @@ def _chain(pem: str) -> tuple[tls.Certificate, ...]:
         return ()
 
 
-def _service_of(obj: dict[str, dict[str, dict[str, str]]]) -> list[tuple[object, str]]:
+def _service_of(obj: Object) -> list[tuple[object, str]]:
     name = (obj["metadata"].get("labels") or {}).get(routing.SERVICE_NAME)
     return [(obj["metadata"].get("namespace", ""), name)] if name else []
 
 
 def _mark(text: str) -> str:
-    """What a cookie holds: the server's URL, hashed."""
+    """What a cookie holds: the server's URL or the service's name, hashed."""
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _cookie_name(name: str, service: Service) -> str:
+def _cookie_name(name: str, cookie: Cookie) -> str:
     """Without a name of its own it is made from the service's (`pkg/server/cookie: GetName`)."""
-    assert service.cookie is not None
-    return service.cookie.name or f"_{hashlib.sha1(f'{name}@kubernetes'.encode()).hexdigest()[:5]}"
+    return cookie.name or f"_{hashlib.sha1(name.encode()).hexdigest()[:5]}"
+
+
+def _set_cookie(name: str, cookie: Cookie, chosen: str) -> str:
+    parts = [f"{_cookie_name(name, cookie)}={_mark(chosen)}", f"Path={cookie.path}"]
+    parts += [f"Domain={cookie.domain}"] if cookie.domain else []
+    parts += [f"Max-Age={cookie.max_age}"] if cookie.max_age else []
+    parts += [word for on, word in ((cookie.http_only, "HttpOnly"), (cookie.secure, "Secure")) if on]
+    parts += [f"SameSite={cookie.same_site.capitalize()}"] if cookie.same_site else []
+    return "; ".join(parts)
