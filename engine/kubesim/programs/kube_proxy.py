@@ -16,7 +16,8 @@ async def main(process: Process) -> int:
         proxy = proxier.KubeProxy(process.world, process.api, process.node, settings, process.log, version=process.tag)
         return await proxy.run()
     except LearnerError as error:
-        logger(process)(f'"command failed" err="{error.message}"', "run.go:72", "E")
+        told = f"{error.message}. {error.remedy}" if error.remedy else error.message
+        logger(process)(f'"command failed" err="{told}"', "run.go:72", "E")
         return 1
 
 
