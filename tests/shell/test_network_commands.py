@@ -51,6 +51,12 @@ def test_nc_and_telnet(lan):
     assert lan.err("telnet web 99")[0] == "telnet: Unable to connect to remote host: Connection refused\n"
 
 
+def test_nc_sends_datagrams_from_the_port_it_is_told(lan):
+    lan.run("iptables -A OUTPUT -m conntrack --ctstate NEW -j ACCEPT")
+    assert "sport=5000 dport=9" in lan.out("echo hello | nc -u -w 1 -p 5000 web 9; conntrack -L -p udp")
+    assert lan.err("nc -p 5000 web 80")[0].startswith("not simulated: nc: a source port of one's own")
+
+
 def test_nc_listens_and_ss_shows_it(lan):
     lan.run("nc -l -p 9000 > got &")
     assert "LISTEN 0 4096 0.0.0.0:9000 0.0.0.0:*" in " ".join(lan.out("ss -ltn").split())

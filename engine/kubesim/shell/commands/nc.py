@@ -5,7 +5,7 @@ from __future__ import annotations
 from kubesim.net import errors
 from kubesim.net.sockets import Connection
 from kubesim.shell import sockets
-from kubesim.shell.context import Context, Usage, busybox, options
+from kubesim.shell.context import Context, Usage, busybox, not_simulated, options
 from kubesim.shell.streams import Null, decode, encode
 from kubesim.world import TimedOut
 
@@ -78,6 +78,8 @@ async def _one(
         told = f"{found['name'][0]} ({address}:{port})"
     if "u" in found:
         return await _datagram(ctx, found, told, address, port, limit)
+    if "p" in found:
+        raise not_simulated(ctx, "a source port of one's own (-p) over TCP")
     # OpenBSD's waits in poll(2) if there is a limit; BusyBox's sets an alarm.
     blocking = limit is None or busybox(ctx.machine)
     try:
@@ -122,7 +124,7 @@ async def talk(ctx: Context, connection: Connection, limit: float | None = None)
 async def _datagram(
     ctx: Context, found: dict[str, list[str]], told: str, address: str, port: int, limit: float | None
 ) -> bool:
-    socket = ctx.machine.net.udp()
+    socket = ctx.machine.net.udp("", int(found["p"][-1]) if "p" in found else 0)
     try:
         text = "\0" if "z" in found else await ctx.stdin.read()
         if text:
