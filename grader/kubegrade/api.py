@@ -1,8 +1,8 @@
 """For those who build on this: one notebook in, one report out.
 
-    from kubegrade import api
-    report = api.grade(pathlib.Path("02-clusterip.ipynb").read_bytes(), "02-clusterip", "ada")
-    print(report.points, report.max)
+from kubegrade import api
+report = api.grade(pathlib.Path("02-clusterip.ipynb").read_bytes(), "02-clusterip", "ada")
+print(report.points, report.max)
 """
 
 from __future__ import annotations

@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import os
 import select
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, replace
@@ -43,9 +45,12 @@ class Process:
             start_new_session=True,
         )
         theirs.close()
+        self._scratch = scratch()
         self.socket = ours
         self._channel = wire.Channel(ours, LARGEST)
-        self._channel.send({"layers": asdict(layers), "bounds": asdict(bounds), "limits": asdict(limits)})
+        settings = {"layers": layers, "bounds": bounds, "limits": limits}
+        told = {name: asdict(each) for name, each in settings.items()}  # type: ignore[call-overload]
+        self._channel.send({**told, "scratch": str(self._scratch)})
         self.job: Job | None = None
 
     def give(self, job: Job) -> None:
@@ -61,6 +66,20 @@ class Process:
         self._channel.close()
         self._process.kill()
         self._process.wait()
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+
+def scratch() -> Path:
+    """A new folder for a worker.  Folders of graders that were killed are removed on the way."""
+    for path in Path(tempfile.gettempdir()).glob("kubegrade-*-*"):
+        pid = path.name.split("-")[1]
+        try:
+            os.kill(int(pid), 0)
+        except ProcessLookupError:
+            shutil.rmtree(path, ignore_errors=True)
+        except (OSError, ValueError):
+            continue
+    return Path(tempfile.mkdtemp(prefix=f"kubegrade-{os.getpid()}-"))
 
 
 def grade(

@@ -53,16 +53,26 @@ def prove(labs: tuple[str, ...]) -> None:
 @click.argument("submitted", type=click.Path(path_type=Path))
 @click.option("--lab", default="", metavar="NAME", help="Only this lab (needed where notebooks lie side by side).")
 @click.option("--jobs", type=click.IntRange(1), default=None, metavar="N", help="Workers.  [default: the cores]")
-@click.option("--seed-by", type=click.Choice(["lab", "student"]), default="lab", show_default=True, help="Whose the seed is.")
+@click.option(
+    "--seed-by", type=click.Choice(["lab", "student"]), default="lab", show_default=True, help="Whose the seed is."
+)
 @click.option("--timeout", type=float, default=120.0, show_default=True, metavar="S", help="Seconds for a submission.")
 @click.option("--cell-timeout", type=float, default=20.0, show_default=True, metavar="S", help="Seconds for a cell.")
-@click.option("--memory", type=int, default=1024, show_default=True, metavar="MB", help="Memory for a submission's process.")
+@click.option(
+    "--memory", type=int, default=1024, show_default=True, metavar="MB", help="Memory for a submission's process."
+)
 @click.option("--gradebook", type=click.Path(path_type=Path), default=None, help="nbgrader's.  [default: the course's]")
 @click.option("--csv", "table", type=click.Path(path_type=Path), default=None, help="Points as CSV.")
-@click.option("--form", type=click.Choice(["plain", "canvas", "moodle"]), default="plain", show_default=True, help="Of the CSV.")
-@click.option("--feedback", type=click.Path(path_type=Path), default=None, metavar="DIR", help="A page for each student.")
+@click.option(
+    "--form", type=click.Choice(["plain", "canvas", "moodle"]), default="plain", show_default=True, help="Of the CSV."
+)
+@click.option(
+    "--feedback", type=click.Path(path_type=Path), default=None, metavar="DIR", help="A page for each student."
+)
 @click.option("--json", "dump", type=click.Path(path_type=Path), default=None, help="All reports as JSON.")
-@click.option("--checks", type=click.Path(path_type=Path, exists=True), default=None, help="A file with more CHECKS, of yours.")
+@click.option(
+    "--checks", type=click.Path(path_type=Path, exists=True), default=None, help="A file with more CHECKS, of yours."
+)
 @click.option("--again", is_flag=True, help="Grade all anew, whatever was graded before.")
 @click.option("--unsandboxed", is_flag=True, help="Go on where this machine has no sandbox: the work then runs as you.")
 def grade(submitted: Path, **options: Any) -> None:

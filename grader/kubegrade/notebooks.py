@@ -97,10 +97,11 @@ def read(path: Path) -> tuple[Cell, ...]:
         if path.is_symlink():
             raise Unreadable("The notebook is a link to another file, and links are not followed.") from None
         raise Unreadable(f"The notebook cannot be opened: {error.strerror}.") from None
+    about = os.fstat(fd)
+    if not stat.S_ISREG(about.st_mode):
+        os.close(fd)
+        raise Unreadable("What was handed in under the notebook's name is not a file.")
     with os.fdopen(fd, "rb") as file:
-        about = os.fstat(fd)
-        if not stat.S_ISREG(about.st_mode):
-            raise Unreadable("What was handed in is not a file.")
         if about.st_size > LARGEST:
             raise Unreadable(
                 f"The notebook has {about.st_size >> 20} MB; more than {LARGEST >> 20} MB are not read. "
@@ -136,7 +137,9 @@ def parse(data: bytes) -> tuple[Cell, ...]:
 
 
 def _cell(raw: dict[str, Any]) -> Cell:
-    source = raw.get("source", raw.get("input", ""))
+    source = raw.get("source")
+    if source is None:
+        source = raw.get("input", "")
     if isinstance(source, list):
         source = "".join(each for each in source if isinstance(each, str))
     metadata = raw.get("metadata")
@@ -171,7 +174,9 @@ def choose(folder: Path, name: str, source: Source) -> tuple[Path, list[str]]:
 
         ranked = sorted(there, key=likeness, reverse=True)
         if likeness(ranked[0]) == likeness(ranked[1]):
-            raise Unreadable(f"There is no notebook {wanted.name}, and several others: it is not clear which one counts.")
+            raise Unreadable(
+                f"There is no notebook {wanted.name}, and several others: it is not clear which one counts."
+            )
         there = ranked
     return there[0], [f"The notebook was named {there[0].name}, not {wanted.name}."]
 
@@ -230,7 +235,7 @@ def _points(value: Any) -> float:
 def plan(source: Source, cells: Sequence[Cell]) -> Plan:
     """The turns to take with a submission's cells.
 
-    A cell is known by nbgrader's id, then by its own, then by its text.  A graded cell is never run as the student left it: its
+    Which cell is which, `role_of` says.  A graded cell is never run as the student left it: its
     place says when to mark.  Where it is missing, its item is marked before the next item's first cell, or at the end.
     """
     notes: dict[str, list[str]] = {}
@@ -285,7 +290,14 @@ def _run(index: int, cell: Cell, notes: dict[str, list[str]], role: str) -> Step
 
 
 def role_of(source: Source, cell: Cell) -> str:
-    """The id of the teacher's graded or solution cell that this one is, or ""."""
+    """The id of the teacher's graded or solution cell that this one is, or "".
+
+    Known by the teacher's own text for a graded cell, then by nbgrader's id, then by the notebook's.
+    """
+    if cell.kind == "code":
+        for item in source.items:
+            if not item.manual and cell.source.strip() == item.source.strip():
+                return item.name
     known = {name for item in source.items for name in (item.name, *item.work)}
     for name in (cell.grade_id, cell.id):
         if name in known:
@@ -293,9 +305,6 @@ def role_of(source: Source, cell: Cell) -> str:
             # A cell of another kind under a graded cell's name is somebody's own.
             if item is None or item.manual or cell.kind == "code":
                 return name
-    for item in source.items:
-        if not item.manual and cell.kind == "code" and cell.source.strip() == item.source.strip():
-            return item.name
     return ""
 
 

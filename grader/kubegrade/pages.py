@@ -34,7 +34,10 @@ def canvas(reports: Sequence[Report]) -> Rows:
     labs, table = _by_student(reports)
     header = ["Student", "ID", "SIS User ID", "SIS Login ID", "Section", *labs]
     possible = ["    Points Possible", "", "", "", "", *(f"{_possible(reports, lab):g}" for lab in labs)]
-    rows = [[_safe(who), "", "", _safe(who), "", *(_shown(points.get(lab)) for lab in labs)] for who, points in table.items()]
+    rows = [
+        [_safe(who), "", "", _safe(who), "", *(_shown(points.get(lab)) for lab in labs)]
+        for who, points in table.items()
+    ]
     return header, [possible, *rows]
 
 

@@ -55,14 +55,14 @@ class Gone(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
-    """What one submission may ask for.  Seconds of wall time, and counts."""
+    """What one submission may ask for.  Seconds of wall time, and counts; `questions` to the cluster are of one cell."""
 
     cell: float = 20.0
     submission: float = 120.0
     # One question to the cluster, and one task's checks.
     question: float = 10.0
     marking: float = 20.0
-    questions: int = 20_000
+    questions: int = 5000
     resets: int = 20
     checks: int = 200
     streams: int = 8
@@ -99,7 +99,7 @@ class Referee:
         self._opened = False
         self._muted = False
         self._end = 0.0
-        self._questions = self._resets = self._looks = self._restarts = 0
+        self._questions = self._resets = self._looks = self._restarts = self._opened_streams = 0
         self._streams: dict[int, http.Stream] = {}
         self._results: dict[str, marking.Result] = {}
         self._marked: set[str] = set()
@@ -131,7 +131,9 @@ class Referee:
                 if step.mark:
                     self._mark(step.mark, notes)
                 elif time.monotonic() > self._end:
-                    stopped = f"The whole took longer than {self._bounds.submission:g} s; cells after that were not run."
+                    stopped = (
+                        f"The whole took longer than {self._bounds.submission:g} s; cells after that were not run."
+                    )
                     self._tell({"note": stopped})
                 elif step.source:
                     self._run(step)
@@ -181,6 +183,7 @@ class Referee:
         if self._inmate is None:
             self._inmate = self._revive()
         inmate = self._inmate
+        self._questions = 0
         limit = min(time.monotonic() + self._bounds.cell, self._end + 1.0)
         number = random.getrandbits(62)
         try:
@@ -253,7 +256,9 @@ class Referee:
                     self._course.spec, item.name, self._course.checks, self, self._results, hidden=True
                 )
         except (TooLong, Cancelled):
-            told = f"The cluster did not come to rest within {self._bounds.marking:g} s, so the task could not be checked."
+            told = (
+                f"The cluster did not come to rest within {self._bounds.marking:g} s, so the task could not be checked."
+            )
             return _replace(blank, message=told)
         except MemoryError:
             return _replace(blank, message="The cluster has grown too large to be checked.")
@@ -305,7 +310,7 @@ class Referee:
             if verb is None or self._course.spec is None:
                 raise LearnerError("there is no such question")
             if self._questions > self._bounds.questions:
-                raise LearnerError(f"this notebook has asked its cluster more than {self._bounds.questions} times")
+                raise LearnerError(f"this cell has asked its cluster more than {self._bounds.questions} times")
             with _within(min(self._bounds.question, max(0.1, limit - time.monotonic())), self._port):
                 return {"number": number, "ok": verb(self, said)}
         except LearnerError as error:
@@ -333,9 +338,7 @@ class Referee:
             "name": spec.name,
             "title": self.port.title,
             "namespace": self.port.namespace,
-            "tasks": [
-                {each: _plain(getattr(task, each)) for each in shown} for task in spec.tasks
-            ],
+            "tasks": [{each: _plain(getattr(task, each)) for each in shown} for task in spec.tasks],
         }
 
     def _reset(self, said: dict[str, Any]) -> None:
@@ -366,8 +369,9 @@ class Referee:
             if len(self._streams) >= self._bounds.streams:
                 answer.stream.close()
                 raise LearnerError(f"more than {self._bounds.streams} watches at once")
-            told["stream"] = self._questions
-            self._streams[self._questions] = answer.stream
+            self._opened_streams += 1
+            told["stream"] = self._opened_streams
+            self._streams[self._opened_streams] = answer.stream
         return told
 
     def _read(self, said: dict[str, Any]) -> str | None:

@@ -181,13 +181,27 @@ def _put(path: Path, text: str) -> None:
 def _summary(reports: list[Report], before: int) -> None:
     console = Console(file=sys.stdout, highlight=False)
     table = Table(box=None, pad_edge=False)
-    for name, justify in (("student", "left"), ("lab", "left"), ("points", "right"), ("to read", "right"), ("odd", "left")):
+    for name, justify in (
+        ("student", "left"),
+        ("lab", "left"),
+        ("points", "right"),
+        ("to read", "right"),
+        ("odd", "left"),
+    ):
         table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
     for report in reports:
         waiting = sum(each.manual for each in report.marks)
-        odd = report.fault or report.reason or " ".join([*report.notes, *(note for each in report.marks for note in each.notes)])
+        odd = (
+            report.fault
+            or report.reason
+            or " ".join([*report.notes, *(note for each in report.marks for note in each.notes)])
+        )
         table.add_row(
-            click.unstyle(report.student), report.lab, f"{report.points:g} of {report.max:g}", str(waiting or ""), odd[:160]
+            click.unstyle(report.student),
+            report.lab,
+            f"{report.points:g} of {report.max:g}",
+            str(waiting or ""),
+            odd[:160],
         )
     console.print(table, markup=False)
     if before:

@@ -35,7 +35,9 @@ def find(submitted: Path, lab: str = "", *, seed_by: str = "", checks: str = "")
             jobs += _of_student(student, lab, submitted)
     if not jobs:
         wanted = f"/{lab}" if lab else ""
-        raise LearnerError(f"nothing was handed in at {submitted}", f"Expected: {submitted.name}/STUDENT{wanted or '/LAB'}")
+        raise LearnerError(
+            f"nothing was handed in at {submitted}", f"Expected: {submitted.name}/STUDENT{wanted or '/LAB'}"
+        )
     from dataclasses import replace
 
     return [

@@ -60,19 +60,16 @@ class Job:
 
 
 class Worker:
-    """See the module.  `bounds` and `limits` are for each submission."""
+    """See the module.  `bounds` and `limits` are for each submission; `scratch` is an empty folder for it to use."""
 
-    def __init__(self, layers: sandbox.Layers, bounds: referee.Bounds, limits: sandbox.Limits) -> None:
+    def __init__(self, layers: sandbox.Layers, bounds: referee.Bounds, limits: sandbox.Limits, scratch: Path) -> None:
         self._bounds = bounds
-        self._scratch = Path(tempfile.mkdtemp(prefix="kubegrade-"))
+        self._scratch = scratch
         # Before anything of a lab is loaded: what the zygote does not have, no submission can find.
         self._zygote = Zygote(layers, limits, self._scratch)
         self._courses: dict[tuple[str, str, str], referee.Course] = {}
         self._clusters: dict[tuple[str, int | None], list[Embedded]] = {}
         self._rehearsed: set[str] = set()
-
-    def close(self) -> None:
-        shutil.rmtree(self._scratch, ignore_errors=True)
 
     def grade(self, job: Job) -> Report:
         """Grade one submission.  What is wrong with it is in the report; an exception is this program's own fault.
@@ -249,7 +246,10 @@ def main() -> None:
     channel = wire.Channel(socket.socket(fileno=int(sys.argv[1])), limit=1 << 26)
     told = channel.receive()
     worker = Worker(
-        sandbox.Layers(**told["layers"]), referee.Bounds(**told["bounds"]), sandbox.Limits(**told["limits"])
+        sandbox.Layers(**told["layers"]),
+        referee.Bounds(**told["bounds"]),
+        sandbox.Limits(**told["limits"]),
+        Path(told["scratch"]),
     )
     try:
         while True:
@@ -262,9 +262,7 @@ def main() -> None:
                 report = Report(student=job.student, lab=job.lab, notebook=job.notebook, digest=job.digest, fault=told)
             channel.send({"report": report.to_json()})
     except wire.Closed:
-        pass
-    finally:
-        worker.close()
+        return
 
 
 # -- small things -----------------------------------------------------------------------------------------------------

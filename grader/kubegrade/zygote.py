@@ -207,5 +207,3 @@ def _close_all_but(kept: int, *, errors: bool) -> None:
     highest = os.sysconf("SC_OPEN_MAX")
     os.closerange(3, kept)
     os.closerange(kept + 1, highest)
-
-
