@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from kubesim import controllers, http, layout, managed, presets, tracing
+from kubesim import controllers, dialing, http, layout, managed, presets, tracing
 from kubesim.apiserver.server import ApiServer
 from kubesim.errors import LearnerError
 from kubesim.machine import Machine
@@ -86,6 +86,7 @@ class Cluster:
         self.world.drain()
         self.outside = layout.lay_out(self)
         if self.preset.nodes:
+            self.api.dial = dialing.Dialer(self)
             self.scheduler = Scheduler(self.world, self.api.client("system:kube-scheduler"), minor=self.preset.minor)
             self.scheduler.start()
             for spec in self.preset.nodes:

@@ -9,20 +9,18 @@ import re
 from typing import Any
 
 from kubesim import http
-from kubesim.apiserver import fielderrors, messages, wire
+from kubesim.apiserver import fielderrors, messages, proxying, wire
 from kubesim.errors import ApiError
 
 Object = dict[str, Any]
 
 
 def handle(handler: Any, name: str) -> http.Response:
-    if handler.resource.plural != "pods":
-        return _proxy(handler)
     match name:
         case "log":
             return _log(handler)
         case "proxy":
-            return _proxy(handler)
+            return proxying.handle(handler)
     return _stream(handler, name)
 
 
@@ -141,19 +139,3 @@ def _stream(handler: Any, name: str) -> http.Response:
         error = fielderrors.required("command")
         raise messages.invalid("PodExecOptions", "", pod_name, [error])
     return http.Response(status=101, session=kubelet.exec(namespace, pod_name, container, command, stdin, tty))
-
-
-def _proxy(handler: Any) -> http.Response:
-    """pods/NAME[:PORT]/proxy/... and services/...: HTTP through the API server.
-
-    The request itself has to travel the cluster's network, which belongs to the nodes: the server is given the way by
-    whoever composes the cluster (`ApiServer.dial`).
-    """
-    dial = handler.server.dial
-    if dial is None:
-        raise messages.internal("error trying to reach service: no route to host")
-    call = handler.call
-    answer: http.Response = dial(
-        handler.resource.plural, call.namespace, call.name, handler.target.rest, handler.request
-    )
-    return answer

@@ -230,7 +230,11 @@ class Registry:
             strategy.prepare_status(call, new, old)
         else:
             strategy.prepare_update(call, new, old)
-        if strategy.generation and call.subresource in ("", "scale") and strategy.counts(new, old):
+        if (
+            strategy.generation
+            and call.subresource in ("", "scale", "ephemeralcontainers")
+            and strategy.counts(new, old)
+        ):
             metadata["generation"] = before.get("generation", 0) + 1
         errors = meta.object_meta_update(metadata, before)
         errors += (

@@ -30,6 +30,8 @@ class KubeletApi(Protocol):
 
     def portforward(self, namespace: str, pod: str, ports: list[int]) -> http.Session: ...
 
+    def serve(self, method: str, path: str) -> http.Response: ...
+
     def logs(
         self,
         namespace: str,
@@ -43,8 +45,8 @@ class KubeletApi(Protocol):
     ) -> bytes | http.Stream: ...
 
 
-# Kind of resource ("pods", "services", "nodes"), namespace, name[:port], path, the request -> its answer.
-Dial = Callable[[str, str, str, str, http.Request], http.Response]
+# Scheme, address, port, the request (its path is the one there) -> its answer; `proxying.Unreached`.
+Dial = Callable[[str, str, int, http.Request], http.Response]
 
 
 class ApiServer:

@@ -42,7 +42,7 @@ COMMANDS = {
     "proxy": "proxy",
     "cp": "cp",
     "auth": "access",
-    "debug": "execute",
+    "debug": "debug",
     "diff": "diff",
     "apply": "apply",
     "patch": "patch",

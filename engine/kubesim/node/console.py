@@ -20,7 +20,7 @@ class Console:
 
     def __init__(self, world: World, log: Log, tty: bool, once: bool) -> None:
         self.stdin: Tty | streams.Pipe = Tty(world, self.write) if tty else streams.Pipe(world)
-        self._once = once
+        self.once = once
         self._lines = Lines(log.write)
         self._attached: list[Callable[[str], None]] = []
         self._last = ""
@@ -53,7 +53,7 @@ class Console:
 
     def no_more_input(self) -> None:
         """An attached client's input is at its end: with `stdinOnce`, so is the container's."""
-        if not self._once:
+        if not self.once:
             return
         if isinstance(self.stdin, Tty):
             self.stdin.hang_up()

@@ -52,12 +52,13 @@ class CannotStart(Exception):
 
 
 class Container:
-    """See the module.  `spec` is the container's in the pod's spec."""
+    """See the module.  `spec` is the container's in the pod's spec; an `ephemeral` one runs once."""
 
-    def __init__(self, pod: PodWorker, spec: Object, init: bool) -> None:
+    def __init__(self, pod: PodWorker, spec: Object, init: bool, ephemeral: bool = False) -> None:
         self.pod = pod
         self.spec = spec
         self.init = init
+        self.ephemeral = ephemeral
         self.sidecar = init and spec.get("restartPolicy") == "Always"
         kubelet = pod.kubelet
         self.world = kubelet.world
@@ -79,7 +80,8 @@ class Container:
 
     @property
     def field_path(self) -> str:
-        return f"spec.{'initContainers' if self.init else 'containers'}{{{self.spec['name']}}}"
+        field = "ephemeralContainers" if self.ephemeral else "initContainers" if self.init else "containers"
+        return f"spec.{field}{{{self.spec['name']}}}"
 
     def _event(self, kind: str, reason: str, message: str) -> None:
         self.pod.event(kind, reason, message, self.field_path)
@@ -127,6 +129,8 @@ class Container:
 
     def _comes_back(self, code: int) -> bool:
         policy = self.pod.pod["spec"].get("restartPolicy", "Always")
+        if self.ephemeral:
+            return False
         if self.sidecar:
             return True
         if self.init:

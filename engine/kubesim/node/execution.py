@@ -19,6 +19,8 @@ from kubesim.shell import streams, terminal
 from kubesim.shell.tty import Tty
 from kubesim.world import Cancelled, Task, World
 
+# How long an attached client is still shown what its last input made the container say, in seconds.
+FLUSH = 1.0
 STDIN, STDOUT, STDERR, ERROR, RESIZE = range(5)
 
 
@@ -184,6 +186,14 @@ class Attach(Channels):
     def close_channel(self, channel: int) -> None:
         if self._stdin and self._console is not None and channel == STDIN:
             self._console.no_more_input()
+            if not self._console.once:
+                # containerd then closes the client's outputs too (`container_io.go`, Attach); the container goes on.
+                self._world.call_later(FLUSH, self._leave)
+
+    def _leave(self) -> None:
+        if not self._ended:
+            self.put(ERROR, succeeded())
+            self.end()
 
     def close(self) -> None:
         if self._console is not None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from kubesim import http
-from kubesim.apiserver import messages
+from kubesim.apiserver import messages, wire
 from kubesim.client import Client, Handler, Object
 from kubesim.errors import ApiError
 from kubesim.informer import Informers
@@ -177,6 +177,7 @@ class Kubelet:
                 worker.terminate(float(found["metadata"].get("deletionGracePeriodSeconds") or 0))
         elif worker is not None:
             worker.pod = found
+            worker.add_ephemeral()
         elif (found.get("status") or {}).get("phase") not in FINISHED:
             self._admit(found)
 
@@ -307,6 +308,26 @@ class Kubelet:
         if worker is None or worker.sandbox is None:
             raise ApiError(500, "InternalError", f"pod not found: {namespace}/{pod}")
         return execution.PortForward(self.world, worker.sandbox.host, ports)
+
+    def serve(self, method: str, path: str) -> http.Response:
+        """What it answers itself on its port 10250 (`pkg/kubelet/server/server.go`): its health and its pods."""
+        path = path.partition("?")[0].rstrip("/") or "/"
+        if method in ("GET", "HEAD"):
+            if path == "/healthz":
+                return wire.text("ok")
+            if path == "/pods":
+                pods = [
+                    self.client.find("pods", objects.name(each.pod), objects.namespace(each.pod))
+                    for each in self.workers()
+                ]
+                found = {
+                    "kind": "PodList",
+                    "apiVersion": "v1",
+                    "metadata": {},
+                    "items": [each for each in pods if each],
+                }
+                return wire.answer(found)
+        return wire.text("404 page not found\n", 404)
 
     def logs(
         self,

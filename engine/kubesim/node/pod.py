@@ -5,6 +5,7 @@ Source: `pkg/kubelet/kubelet.go` (SyncPod, SyncTerminatingPod, SyncTerminatedPod
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +56,7 @@ class PodWorker:
         self.main = [Container(self, each, init=False) for each in spec["containers"]]
         for each in self.main if self.init else ():
             each.state.state = {"waiting": {"reason": status.INITIALIZING}}
+        self.ephemeral: list[Container] = []
         self._tasks: list[Task[Any]] = []
         self._volumes: dict[str, volumes.Volume] = {}
         self._overrides: dict[str, Any] = {}
@@ -72,7 +74,7 @@ class PodWorker:
         before = shown.get("status") or {}
         known = {
             each["name"]: each
-            for key in ("initContainerStatuses", "containerStatuses")
+            for key in ("initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses")
             for each in before.get(key) or ()
             if each.get("containerID")
         }
@@ -81,6 +83,7 @@ class PodWorker:
             self.started = ids.parse_timestamp(before["startTime"]) if before.get("startTime") else self.started
             for each in self.containers:
                 each.resume(known.get(each.spec["name"], {}))
+            self.add_ephemeral(known)
             if self.pod["spec"].get("restartPolicy") == "Never":
                 # computePodActions: no second sandbox for a pod that may not restart.
                 self.finished = True
@@ -97,7 +100,7 @@ class PodWorker:
 
     @property
     def containers(self) -> list[Container]:
-        return [*self.init, *self.main]
+        return [*self.init, *self.main, *self.ephemeral]
 
     def find(self, name: str) -> Container | None:
         return next((each for each in self.containers if each.spec["name"] == name), None)
@@ -139,6 +142,23 @@ class PodWorker:
         self._tear_down()
         self.finished = True
         self.changed()
+
+    def add_ephemeral(self, known: Mapping[str, Object] | None = None) -> None:
+        """Start the ephemeral containers that have come into its spec; `known` are statuses from before a reboot."""
+        have = {each.spec["name"] for each in self.ephemeral}
+        for spec in self.pod["spec"].get("ephemeralContainers") or ():
+            if spec["name"] in have or self._terminating or self.finished:
+                continue
+            found = Container(self, spec, init=False, ephemeral=True)
+            found.resume((known or {}).get(spec["name"], {}))
+            self.ephemeral.append(found)
+            self._spawn(self._run_ephemeral(found), spec["name"])
+            self.changed()
+
+    async def _run_ephemeral(self, container: Container) -> None:
+        while self.sandbox is None:
+            await self.world.sleep(1.0)
+        await container.keep()
 
     async def _mount(self) -> None:
         """Wait until all volumes can be set up."""
@@ -253,6 +273,7 @@ class PodWorker:
             sandbox=self.sandbox is not None and not self.finished,
             init=[each.state for each in self.init],
             main=[each.state for each in self.main],
+            ephemeral=[each.state for each in self.ephemeral],
             overrides=self._overrides,
         )
 
@@ -283,7 +304,10 @@ class PodWorker:
         running = [each for each in self.containers if each.state.running]
         for each in running:
             each._event("Normal", "Killing", f"Stopping container {each.spec['name']}")
-        stops = [self.world.spawn(each.stop(self._grace_period()), f"stop {each.spec['name']}") for each in self.main]
+        stops = [
+            self.world.spawn(each.stop(self._grace_period()), f"stop {each.spec['name']}")
+            for each in [*self.main, *self.ephemeral]
+        ]
         for task in stops:
             await task
         # Sidecars outlive those they serve, and go in reverse order (KEP-753).

@@ -5,7 +5,7 @@ Sources: `pkg/kubelet/kubelet_pods.go` (generateAPIPodStatus, getPhase), `pkg/ku
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -143,6 +143,7 @@ def pod_status(
     sandbox: bool,
     init: list[ContainerState],
     main: list[ContainerState],
+    ephemeral: Sequence[ContainerState] = (),
     overrides: Mapping[str, Any] | None = None,
 ) -> Object:
     """The whole status.  What others keep there (PodScheduled, readiness gates' conditions) is left as `pod` has it."""
@@ -183,7 +184,13 @@ def pod_status(
     if init:
         status["initContainerStatuses"] = [each.as_status() for each in init]
     status["containerStatuses"] = [each.as_status() for each in main]
-    for key in ("qosClass", "ephemeralContainerStatuses", "nominatedNodeName"):
+    if ephemeral:
+        status["ephemeralContainerStatuses"] = [
+            # No probe tells of them: they are never ready.
+            {key: value for key, value in {**each.as_status(), "ready": False}.items() if key != "started"}
+            for each in ephemeral
+        ]
+    for key in ("qosClass", "nominatedNodeName"):
         if before.get(key):
             status[key] = before[key]
     status.update(overrides)

@@ -13,6 +13,7 @@ from kubesim.apiserver import messages
 from kubesim.apiserver.call import Call, DeleteOptions
 from kubesim.apiserver.fielderrors import FieldError
 from kubesim.apiserver.strategies import base
+from kubesim.apiserver.validation import ephemeral
 from kubesim.apiserver.validation import pods as rules
 
 Object = dict[str, Any]
@@ -120,12 +121,14 @@ class Pod(base.Strategy):
         return {"phase": "Pending", "qosClass": qos_class(obj["spec"])}
 
     def validate(self, call: Call, obj: Object) -> list[FieldError]:
-        return rules.pod(obj)
+        return rules.pod(obj) + ephemeral.on_create(obj)
 
     # -- updating -------------------------------------------------------------------------------------------
 
     def validate_update(self, call: Call, new: Object, old: Object) -> list[FieldError]:
-        if call.subresource in ("binding", "ephemeralcontainers", "resize"):
+        if call.subresource == "ephemeralcontainers":
+            return ephemeral.update(new, old)
+        if call.subresource in ("binding", "resize"):
             return []
         return rules.pod_update(new, old)
 
@@ -193,6 +196,11 @@ class Pod(base.Strategy):
         if call.subresource == "binding":
             return
         super().prepare_update(call, new, old)
+        if call.subresource == "ephemeralcontainers":
+            # dropNonEphemeralContainerUpdates
+            added = new["spec"].get("ephemeralContainers")
+            new["spec"] = {**old["spec"], **({"ephemeralContainers": added} if added else {})}
+            new["metadata"] = {**old["metadata"], "resourceVersion": new["metadata"].get("resourceVersion", "")}
 
 
 def _token_sources() -> Object:

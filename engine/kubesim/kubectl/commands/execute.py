@@ -1,4 +1,4 @@
-"""kubectl exec, attach; debug by its name.
+"""kubectl exec, attach.
 
 Source: kubectl `pkg/cmd/exec/exec.go`, `pkg/cmd/attach/attach.go`; client-go `tools/remotecommand`.
 """
@@ -137,7 +137,8 @@ async def attach_to(of: session.Session, pod: Object, container: str, stdin: boo
     if phase in ("Succeeded", "Failed"):
         raise fail.Failed(f"error: cannot attach a container in a completed pod; current phase is {phase}")
     name = podtargets.container(of, pod, container)
-    spec: Object = next((each for each in pod["spec"]["containers"] if each["name"] == name), {})
+    every = [*pod["spec"]["containers"], *(pod["spec"].get("ephemeralContainers") or ())]
+    spec: Object = next((each for each in every if each["name"] == name), {})
     if tty and not spec.get("tty"):
         tty = False
         of.io.complain(f"error: Unable to use a TTY - container {name} did not allocate one")
@@ -151,26 +152,8 @@ async def attach_to(of: session.Session, pod: Object, container: str, stdin: boo
     return status
 
 
-async def debug(of: session.Session) -> None:
-    # The server takes ephemeral containers; the kubelets here would never start them.
-    raise fail.Failed(
-        "error: not simulated: kubectl debug. Run a pod of your own instead: kubectl run -it --image=busybox tmp"
-    )
-
-
 _STREAMS = flags.define(
     "stdin,i:bool", "tty,t:bool", "container,c", "quiet,q:bool", "pod-running-timeout:duration=1m0s"
-)
-_DEBUG = flags.define(
-    "image",
-    "target",
-    "stdin,i:bool",
-    "tty,t:bool",
-    "copy-to",
-    "container,c",
-    "profile",
-    "share-processes:bool",
-    "env:list",
 )
 COMMANDS = {
     "exec": Command(
@@ -187,5 +170,4 @@ COMMANDS = {
         _STREAMS,
         "(POD | TYPE/NAME) -c CONTAINER [options]",
     ),
-    "debug": Command("debug", "(kubectl debug is not simulated.)", debug, _DEBUG),
 }
