@@ -210,6 +210,15 @@ ROWS = [
     Row("hairpin on the other node", "web-2", "web:80", {"web-1 sees web-2", "web-2 sees kind-worker2"}),
     Row("a ClusterIP from outside, routed to a node", "outside", "web:80", both("kind-worker")),
     Row("a headless Service's pods are asked without kube-proxy", "client", "web-2:8080", {"web-2 sees client"}),
+    # An endpoint on a node's own network; kind's agent masquerades pods that ask beyond the pods' range.
+    Row(
+        "kubernetes, from the API server's own node",
+        "kind-control-plane",
+        "10.96.0.1:443",
+        {"kind-control-plane sees kind-control-plane"},
+    ),
+    Row("kubernetes, from another node", "kind-worker", "10.96.0.1:443", {"kind-control-plane sees kind-worker"}),
+    Row("kubernetes, from a pod", "client", "10.96.0.1:443", {"kind-control-plane sees kind-worker"}),
     # -- NodePort
     Row("NodePort from outside", "outside", "kind-worker:30080", both("kind-worker")),
     Row("NodePort of a node without endpoints", "outside", "kind-control-plane:30080", both("kind-control-plane")),
@@ -349,6 +358,34 @@ def test_ipvs_keeps_affinity_while_connections_are_remembered() -> None:
     lands(cluster, "kind-worker2", "sticky:80")
     cluster.advance(90)
     assert lands(cluster, "client", "sticky:80") == first  # in the other modes 60 s would have been all
+
+
+# -- what stands on it ----------------------------------------------------------------------------------------------
+
+
+def test_a_name_is_looked_up_and_a_page_comes(cluster: Cluster) -> None:
+    result = cluster.shell(
+        "for i in 1 2 3 4 5 6 7 8; do kubectl exec client -- curl -s http://web/hostname; echo; done"
+    )
+    assert set(result.stdout.split()) == {"web-1", "web-2"}
+
+
+def test_a_network_policy_holds_behind_the_service(cluster: Cluster) -> None:
+    policy = """
+kubectl apply -f - <<'END'
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: only-far}
+spec:
+  podSelector: {matchLabels: {app: web}}
+  ingress: [{from: [{podSelector: {matchLabels: {app: nobody}}}]}]
+END
+sleep 3
+"""
+    assert cluster.shell(policy).exit_code == 0
+    assert ways(cluster, "client", "web:80") == SILENCE
+    assert cluster.shell("kubectl delete networkpolicy only-far; sleep 3").exit_code == 0
+    assert ways(cluster, "client", "web:80") == both("client")
 
 
 # -- what a load balancer asks --------------------------------------------------------------------------------------

@@ -265,3 +265,28 @@ def test_the_ipvs_match_asks_for_what_ipvs_rewrote(balanced):
     assert (
         f"-A OUTPUT -s {VIP}/32 -m ipvs --vproto 6 --vaddr {VIP} --vport 80 -j DROP" in balanced.node1.netfilter.save()
     )
+
+
+def test_a_datagrams_connection_ends_with_its_real_server(balanced):
+    node = balanced.node1
+    service = node.ipvs.add("udp", VIP, 53, "rr")
+    node.ipvs.add_server(service, "10.244.1.2", 53)
+    client = balanced.pods["b"]
+
+    def lands() -> str:
+        return client.stack.send(net.Packet(protocol="udp", dst=VIP, sport=5000, dport=53)).final.dst
+
+    assert lands() == "10.244.1.2"
+    node.ipvs.add_server(service, "10.244.2.2", 53)
+    assert lands() == "10.244.1.2"  # the same four numbers: the same connection, for 300 s
+    node.ipvs.delete_server(service, "10.244.1.2", 53)
+    assert lands() == "10.244.2.2"
+
+
+def test_an_error_about_a_connection_is_told_in_the_virtual_servers_name(balanced):
+    node = balanced.node1
+    service = node.ipvs.add("udp", VIP, 53, "rr")
+    node.ipvs.add_server(service, "10.244.1.2", 53)  # where nobody listens
+    trace = balanced.network.trace(balanced.pods["b"], net.Packet(protocol="udp", dst=VIP, sport=5000, dport=53))
+    assert trace.verdict is Verdict.REFUSED
+    assert (trace.reply.final.src, trace.reply.final.inner.dst, trace.reply.final.inner.dport) == (VIP, VIP, 53)
