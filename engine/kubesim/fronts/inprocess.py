@@ -81,7 +81,7 @@ def _response(answer: http.Response, cluster: Cluster) -> Any:
 
         def stream(self, amt: int | None = 2**16, decode_content: bool | None = None) -> Generator[bytes, None, None]:
             assert answer.stream is not None
-            return _chunks(answer.stream, cluster)
+            return chunks(answer.stream, cluster)
 
         def release_conn(self) -> None:
             if answer.stream is not None:
@@ -104,7 +104,8 @@ def _response(answer: http.Response, cluster: Cluster) -> Any:
     )
 
 
-def _chunks(stream: http.Stream, cluster: Cluster) -> Generator[bytes, None, None]:
+def chunks(stream: http.Stream, cluster: Cluster) -> Generator[bytes, None, None]:
+    """What a stream has to tell, leaping over its silences; it ends when nothing is going to happen any more."""
     world = cluster.world
     give_up = world.now + PATIENCE
     while True:
