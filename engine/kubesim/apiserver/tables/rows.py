@@ -224,7 +224,9 @@ MAX_ENDPOINTS = 3
 
 
 def format_endpoints(obj: Object) -> str:
-    """formatEndpoints: the first three, and how many more."""
+    """formatEndpoints: the first three, and how many more; nothing where all are not ready, <none> where there are none."""
+    if not obj.get("subsets"):
+        return NONE
     found: list[str] = []
     for subset in obj.get("subsets", ()):
         ports = subset.get("ports", ())
@@ -234,8 +236,6 @@ def format_endpoints(obj: Object) -> str:
             for address in subset.get("addresses", ()):
                 ip = f"[{address['ip']}]" if ":" in address["ip"] else address["ip"]
                 found.append(f"{ip}:{port['port']}")
-    if not found:
-        return NONE
     text = ",".join(found[:MAX_ENDPOINTS])
     return f"{text} + {len(found) - MAX_ENDPOINTS} more..." if len(found) > MAX_ENDPOINTS else text
 
