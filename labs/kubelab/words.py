@@ -8,7 +8,7 @@ from __future__ import annotations
 from kubesim.net import packet as packet_module
 from kubesim.net import render
 from kubesim.net.packet import Packet
-from kubesim.net.trace import Step, Trace, Verdict
+from kubesim.net.trace import Kind, Step, Trace, Verdict
 
 # A sign and a word for each verdict: never colour alone.
 SIGNS = {
@@ -97,6 +97,9 @@ def felt_as(trace: Trace) -> str:
 
 def headline(trace: Trace) -> str:
     """The verdict as a label: "✓ delivered"."""
+    last = trace.hops[-1].steps[-1] if trace.hops and trace.hops[-1].steps else None
+    if last is not None and last.kind is Kind.IPVS and trace.verdict is Verdict.REJECTED:
+        return f"{SIGNS[trace.verdict]} rejected by IPVS"
     return headline_of(trace.verdict)
 
 
