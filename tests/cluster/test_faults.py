@@ -340,6 +340,90 @@ class Faults(RuleBasedStateMachine):
                 assert answer in (pods or {""}), f"{name_of(given)} at {address} from {node}: {answer!r}, not of {pods}"
 
 
+INGRESS = {
+    "apiVersion": "networking.k8s.io/v1",
+    "kind": "Ingress",
+    "metadata": {"name": "web"},
+    "spec": {
+        "rules": [
+            {
+                "host": "web.test",
+                "http": {
+                    "paths": [
+                        {
+                            "path": "/",
+                            "pathType": "Prefix",
+                            "backend": {"service": {"name": "web", "port": {"number": 80}}},
+                        }
+                    ]
+                },
+            }
+        ]
+    },
+}
+
+
+class FaultsWithFronts(Faults):
+    """With what stands in front: Traefik behind MetalLB, and Services with addresses of their own."""
+
+    preset = "kind+traefik+metallb"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.admin.create("ingresses.networking.k8s.io", INGRESS, "default")
+
+    @rule(name=st.sampled_from(NAMES))
+    def expose_outside(self, name: str) -> None:
+        self.expose(name, "LoadBalancer")
+
+    @rule(app=st.sampled_from(["traefik", "metallb"]), at_once=st.booleans())
+    def kill_a_front(self, app: str, at_once: bool) -> None:
+        """All of the ingress's pods, or MetalLB's controller and speakers."""
+        for pod in self.admin.list("pods"):
+            labels = pod["metadata"].get("labels", {})
+            if app in (labels.get("app.kubernetes.io/name"), labels.get("app")):
+                self._kill(pod, at_once)
+
+    @rule()
+    def ask_the_front(self) -> None:
+        there = self._running() | {name_of(pod) for pod in self.admin.list("pods", "default")}
+        answer = self._through_ingress()
+        assert not answer.startswith("web-") or answer in there, f"{answer} is gone, and answered"
+
+    def _through_ingress(self) -> str:
+        found = self.admin.find("services", "traefik", "traefik")
+        entries = ((found or {}).get("status", {}).get("loadBalancer") or {}).get("ingress") or []
+        if not entries:
+            return ""
+        address = entries[0]["ip"]
+        return self.cluster.run_outside(f"curl -s --max-time 2 -H 'Host: web.test' http://{address}/hostname").stdout
+
+    @invariant()
+    def no_address_is_given_twice(self) -> None:
+        given = [
+            entry["ip"]
+            for each in self.admin.list("services")
+            for entry in (each["status"].get("loadBalancer") or {}).get("ingress") or ()
+        ]
+        assert len(given) == len(set(given)), f"load balancer address given twice: {given}"
+
+    def teardown(self) -> None:
+        super().teardown()
+        pods = {name_of(pod) for pod in self.admin.list("pods", "default", "app=web") if ready(pod)}
+        exposed = self.admin.find("services", "web", "default") is not None
+        answer = self._through_ingress()
+        if pods and exposed:
+            assert answer in pods, f"through the ingress: {answer!r}, not of {pods}"
+        else:
+            assert not answer.startswith("web-"), f"through the ingress: {answer!r}, and nobody is there"
+        for each in self.admin.list("services", "default", "!provider"):
+            if each["spec"]["type"] == "LoadBalancer":
+                address = each["status"]["loadBalancer"]["ingress"][0]["ip"]
+                well = {name_of(pod) for pod in self.admin.list("pods", "default", f"app={name_of(each)}") if ready(pod)}
+                answer = self.cluster.run_outside(f"curl -s --max-time 2 http://{address}/hostname").stdout
+                assert answer in (well or {""}), f"{name_of(each)} at {address}: {answer!r}, not of {well}"
+
+
 class FaultsOfOneNode(Faults):
     """On the 1.16 cluster of one node: Endpoints instead of slices, Calico, another form of rules."""
 
@@ -347,7 +431,11 @@ class FaultsOfOneNode(Faults):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("machine", "examples"), [(Faults, 24), (FaultsOfOneNode, 10)], ids=["kind", "vagrant"])
+@pytest.mark.parametrize(
+    ("machine", "examples"),
+    [(Faults, 18), (FaultsOfOneNode, 8), (FaultsWithFronts, 10)],
+    ids=["kind", "vagrant", "fronts"],
+)
 def test_it_heals(machine: type[Faults], examples: int) -> None:
     run_state_machine_as_test(
         machine,

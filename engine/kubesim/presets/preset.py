@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -134,7 +134,17 @@ def load(name: str) -> Preset:
     for field_name, kind in (("nodes", NodeSpec), ("boxes", BoxSpec)):
         listed = enumerate(data.pop(field_name, []))
         data[field_name] = tuple(_build(kind, each, f"{path}: {field_name}[{index}]") for index, each in listed)
-    return _build(Preset, data, str(path))
+    preset: Preset = _build(Preset, data, str(path))
+    return replace(preset, nodes=_with_pod_ranges(preset))
+
+
+def _with_pod_ranges(preset: Preset) -> tuple[NodeSpec, ...]:
+    """The nodes, each with a range of pod addresses: one that has none gets the next free /24, as kube-controller-manager
+    gives them out."""
+    taken = {node.pod_cidr for node in preset.nodes}
+    whole = ipaddress.ip_network(preset.pod_cidr.partition(",")[0])
+    free = (str(each) for each in whole.subnets(new_prefix=max(24, whole.prefixlen)) if str(each) not in taken)
+    return tuple(node if node.pod_cidr else replace(node, pod_cidr=next(free)) for node in preset.nodes)
 
 
 def _check_addons(extra: list[str]) -> None:
