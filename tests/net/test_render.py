@@ -111,3 +111,28 @@ def test_dot_of_branches_shares_what_is_common(lab):
     text = dot.dot(traces)
     assert text.count('label="KUBE-SERVICES"') == 1
     assert text.count('label="50.0%"') >= 2
+
+
+def test_dot_says_what_a_box_rewrites_and_leaves_out_chains_that_lead_nowhere(lab):
+    lab.node1.netfilter.restore(
+        SERVICE + "*nat\n:IDLE - [0:0]\n-A POSTROUTING -j IDLE\n-A IDLE -m mark ! --mark 0x8 -j RETURN\nCOMMIT\n"
+    )
+    lab.serve(lab.pods["a"], 80)
+    lab.serve(lab.pods["c"], 8080)
+    packet = net.Packet(dst="10.96.0.10", dport=80, sport=40000, flags="S")
+    text = dot.dot(lab.network.trace(lab.pods["b"], packet, "branches"))
+    boxes = [line.split('"')[1] for line in text.splitlines() if "[label=" in line and "->" not in line]
+    assert [each for each in boxes if "\\n" in each] == [
+        "KUBE-SEP-A\\nto 10.244.1.2:80",
+        "KUBE-SEP-C\\nto 10.244.2.2:8080",
+    ]
+    assert "IDLE" not in text
+
+
+def test_dot_breaks_a_long_reason_and_keeps_all_of_it(lab):
+    lab.node1.netfilter.restore("*filter\n-A FORWARD -p tcp --dport 80 -j REJECT\nCOMMIT\n")
+    packet = net.Packet(dst="10.244.2.2", dport=80, sport=40000, flags="S")
+    trace = lab.network.trace(lab.pods["b"], packet)
+    (said,) = [line.split('"')[1] for line in dot.dot(trace).splitlines() if "rejects" in line]
+    assert said.replace("\\n", " ").replace("- ", "-") == trace.reason
+    assert max(map(len, said.split("\\n"))) <= dot.WIDTH

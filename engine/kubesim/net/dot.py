@@ -6,18 +6,22 @@ a packet is also said in words, and the answer's way is dashed.
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING
 
 from kubesim.net.packet import endpoint
 from kubesim.net.trace import Kind, Trace, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from kubesim.net.packet import Packet
     from kubesim.net.trace import Hop, Step
 
 _GOOD = (Verdict.DELIVERED,)
+# Letters in a line of a reason; texts at one box or arrow.
+WIDTH = 36
+FEW = 3
 
 
 def dot(trace: Trace | Sequence[Trace], *, reply: bool = True, name: str = "trace") -> str:
@@ -35,8 +39,10 @@ class _Graph:
         self._hosts: dict[str, list[tuple[str, str, str]]] = {}
         self._kinds: dict[str, str] = {}
         self._nodes: dict[tuple[str, str], str] = {}
-        # (from, to) -> label, probability, style; in the order in which they first appear.
-        self._edges: dict[tuple[str, str, str], tuple[str, float]] = {}
+        # (from, to) -> labels, probability, style; in the order in which they first appear.
+        self._edges: dict[tuple[str, str, str], tuple[dict[str, None], float]] = {}
+        # What packets become at a node.
+        self._rewrites: dict[str, dict[str, None]] = {}
 
     def way(self, trace: Trace, *, reply: bool) -> None:
         share = trace.probability
@@ -49,13 +55,14 @@ class _Graph:
                     flow = step.after
         end = self._node(trace.hops[-1].host if trace.hops else "?", f"end {trace.verdict}", str(trace.verdict), "end")
         if trace.verdict not in _GOOD:
-            self._edge(last, end, _short(trace.reason), share, "")
+            self._edge(last, end, "\n".join(textwrap.wrap(trace.reason, WIDTH)), share, "")
         if reply and trace.reply is not None:
             before = last
-            for hop in trace.reply.hops:
+            for number, hop in enumerate(trace.reply.hops):
+                if number == 0 and trace.hops and hop.host == trace.hops[-1].host:
+                    continue  # it goes out where the packet came to
                 here = self._node(hop.host, "socket" if hop is trace.reply.hops[-1] else "answer", "", "")
-                if before and here != before:
-                    self._edge(before, here, "answer" if before == last else "", 1.0, "dashed")
+                self._edge(before, here, "answer" if before == last else "", 1.0, "dashed")
                 before = here
 
     def _hop(self, hop: Hop, last: str, share: float, label: str) -> str:
@@ -63,6 +70,10 @@ class _Graph:
         self._kinds[hop.host] = hop.kind
         seen = False
         for step in hop.steps:
+            if step.kind is Kind.NAT:
+                if seen:
+                    self._rewrites.setdefault(last, {})[_nat_label(step)] = None
+                continue
             where, text = _place(step)
             if not where:
                 continue
@@ -71,7 +82,7 @@ class _Graph:
                 self._edge(last, node, label, share, "")
                 label = ""
             last, seen = node, True
-            if step.kind in (Kind.NAT, Kind.IPVS):
+            if step.kind is Kind.IPVS:
                 label = _nat_label(step)
         if not seen:
             node = self._node(hop.host, "passes", "", "")
@@ -91,8 +102,8 @@ class _Graph:
         if not start or start == end:
             return
         key = (start, end, style)
-        old, sum_ = self._edges.get(key, ("", 0.0))
-        self._edges[key] = (old or label, sum_ + share)
+        labels, sum_ = self._edges.get(key, ({}, 0.0))
+        self._edges[key] = (labels | {label: None} if label else labels, sum_ + share)
 
     def __str__(self) -> str:
         used = {each for start, end, _style in self._edges for each in (start, end)}
@@ -111,11 +122,13 @@ class _Graph:
             )
             for node, text, style in shown:
                 shape = ", shape=octagon" if style == "end" else ""
-                lines.append(f"    {node} [label={_quoted(text)}{shape}];")
+                words = "\n".join([text, *_few(self._rewrites.get(node, {}))])
+                lines.append(f"    {node} [label={_quoted(words)}{shape}];")
             lines.append("  }")
-        for (start, end, style), (label, share) in self._edges.items():
-            words = label if share > 0.9999 else f"{label} {share:.1%}".strip()
-            look = f", style={style}" if style else ""
+        for (start, end, style), (labels, share) in self._edges.items():
+            words = "\n".join([*_few(labels), *([f"{share:.1%}"] if share <= 0.9999 else [])])
+            # The answer goes where the boxes already are: it is not to move them.
+            look = f", style={style}, constraint=false" if style else ""
             lines.append(f"  {start} -> {end} [label={_quoted(words)}{look}];")
         lines.append("}")
         return "\n".join(lines) + "\n"
@@ -131,11 +144,11 @@ def _place(step: Step) -> tuple[str, str]:
     if step.kind is Kind.RULE and step.matched and step.rule:
         if step.chain.isupper() and "-" not in step.chain:
             return "", ""  # the kernel's own chains are on every way
+        if step.rule.endswith((" -j RETURN", " return")):
+            return "", ""  # it leads nowhere
         return f"{step.table}/{step.chain}", step.chain
     if step.kind is Kind.IPVS and step.matched:
         return f"ipvs/{step.chain}", f"IPVS\n{step.rule.removeprefix('-A ')}"
-    if step.kind is Kind.NAT:
-        return "", ""
     if step.kind is Kind.DELIVER:
         return "socket", "listens" if step.matched else "nobody listens"
     return "", ""
@@ -154,9 +167,11 @@ def _target(flow: Packet) -> str:
     return f"{flow.protocol} {flow.icmp}" if flow.icmp else f"{flow.protocol} to {endpoint(flow.dst, flow.dport)}"
 
 
-def _short(text: str) -> str:
-    return text if len(text) < 60 else text[:57] + "..."
+def _few(texts: Iterable[str]) -> list[str]:
+    """The texts, or how many they are where they would fill the picture."""
+    found = [text for text in texts if text]
+    return found if len(found) <= FEW else [*found[: FEW - 1], f"and {len(found) - FEW + 1} more"]
 
 
 def _quoted(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n") + '"'

@@ -67,9 +67,17 @@ async def run(ctx: Context) -> int:
 def _options(ctx: Context) -> tuple[str, str, int, list[str]]:
     """The letters of the flags, the interface, how many packets (0 for all), and the expression."""
     flags, interface, count = "", "", 0
-    args = list(ctx.args)
-    while args and args[0].startswith("-") and len(args[0]) > 1:
-        letters = args.pop(0)[1:]
+    args, words = list(ctx.args), []
+    while args:
+        # getopt(3) takes options behind the expression, too.
+        word = args.pop(0)
+        if word == "--":
+            words += args
+            break
+        if not word.startswith("-") or word == "-":
+            words.append(word)
+            continue
+        letters = word[1:]
         while letters:
             letter, letters = letters[0], letters[1:]
             if letter in "ics":
@@ -87,7 +95,7 @@ def _options(ctx: Context) -> tuple[str, str, int, list[str]]:
                 flags += letter
             else:
                 raise not_simulated(ctx, f"the option -{letter}")
-    return flags, interface, count, args
+    return flags, interface, count, words
 
 
 async def _addresses(ctx: Context, name: str) -> list[str]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from kubesim import ids
 from kubesim.net import errors
+from kubesim.net.address import is_address
 from kubesim.programs import http, tls
 from kubesim.shell import sockets
 from kubesim.shell.context import Context
@@ -359,6 +360,18 @@ class Transfer:
                 return Url(scheme=url.scheme, host=other or url.host, port=int(number or url.port), target="/")
         return url
 
+    def _source(self, address: str) -> str | None:
+        """--interface: an address of this machine, or an interface whose first one is taken."""
+        given = self.options.values.get("interface", "")
+        name = given.removeprefix("if!").removeprefix("host!")
+        if not given or is_address(name):
+            return name or None
+        own = self.ctx.machine.net.interfaces.get(name)
+        found = next((each.ip for each in own.addresses if (":" in each.ip) == (":" in address)), "") if own else ""
+        if not found:
+            raise Bad(45, f"bind failed with errno 99: Couldn't bind to '{given}'")
+        return found
+
     async def _connect(self, url: Url) -> http.Wire:
         self._phase = "resolve"
         where = self._destination(url)
@@ -367,12 +380,12 @@ class Transfer:
         self._phase = "connect"
         limit = self.options.seconds("connect-timeout")
         began = self.ctx.world.now
-        source = self.options.values.get("interface")
         failure: errors.NetError | None = None
         for address in addresses:
             shown = f"[{address}]" if ":" in address else address
             self.tell(f"  Trying {shown}:{where.port}...")
             left = (limit or CONNECT_TIMEOUT) - (self.ctx.world.now - began)
+            source = self._source(address)
             try:
                 wire = await self.ctx.machine.net.connect(address, where.port, source=source, timeout=max(left, 0.001))
             except errors.NetError as error:
