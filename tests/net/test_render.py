@@ -31,7 +31,7 @@ SENTENCES = [
         "outside",
         "172.18.0.2",
         30080,
-        "outside asked 172.18.0.2:30080, which node1 turned into 10.244.2.2:8080, with 172.18.0.2 as the sender since node1 "
+        "outside asked 172.18.0.2:30080, which node1 turned into 10.244.2.2:8080, with 172.18.0.2 as its sender, since node1 "
         "masqueraded it, and c answered.",
     ),
     (
@@ -136,3 +136,26 @@ def test_dot_breaks_a_long_reason_and_keeps_all_of_it(lab):
     (said,) = [line.split('"')[1] for line in dot.dot(trace).splitlines() if "rejects" in line]
     assert said.replace("\\n", " ").replace("- ", "-") == trace.reason
     assert max(map(len, said.split("\\n"))) <= dot.WIDTH
+
+
+def test_what_is_lost_in_the_wide_world_is_told_from_where_it_left(lab):
+    """No rule was for it, so it followed the default routes; who masqueraded it on the way is beside the point."""
+    provider = lab.network.host("internet", "internet")
+    lab.network.link(lab.outside, "isp", provider, "eth0")
+    lab.outside.add_address("isp", "198.51.100.2/24")
+    lab.outside.routes.add("default", "isp", "198.51.100.1")
+    lab.outside.sysctls["net.ipv4.ip_forward"] = 1
+    lab.outside.netfilter.restore("*nat\n-A POSTROUTING -o isp -j MASQUERADE\nCOMMIT\n")
+    provider.add_address("eth0", "198.51.100.1/24")
+    provider.routes.add("default", "eth0")
+    provider.sysctls["net.ipv4.ip_forward"] = 1
+    provider.netfilter.restore("*filter\n:FORWARD DROP [0:0]\nCOMMIT\n")
+    assert trace_of(lab, "b", "10.96.0.10", 81).explain() == (
+        "b asked 10.96.0.10:81, and heard nothing: no rule and no route of node1 is for 10.96.0.10:81, so the packet went out to "
+        "the internet, where nobody has that address."
+    )
+    packet = net.Packet(dst="10.96.0.10", dport=80, sport=40000, flags="S")
+    assert lab.network.trace(lab.outside, packet).explain() == (
+        "outside asked 10.96.0.10:80, and heard nothing: 10.96.0.10 is no address that outside has a way to, so the packet went "
+        "out to the internet, where nobody has it."
+    )

@@ -96,11 +96,34 @@ def explain(trace: Trace) -> str:
     """What happened, for somebody who has just begun."""
     sender = trace.hops[0].host if trace.hops else trace.flow.src
     asked = endpoint(trace.flow.dst, trace.flow.dport) if not trace.flow.icmp else trace.flow.dst
-    story = f"{sender} asked {asked}"
+    story = f"{sender} {'pinged' if trace.flow.icmp else 'asked'} {asked}"
+    if _is_lost_outside(trace):
+        return f"{story}, and heard nothing: {_lost(trace, sender)}."
     translated = _translation(trace)
     if translated:
         story += f", {translated}"
     return f"{story}, {_end(trace)}."
+
+
+def _is_lost_outside(trace: Trace) -> bool:
+    """Whether it was lost in the wide world, where an address is that nobody has: what was done to it on the way is beside
+    the point."""
+    return trace.verdict is Verdict.DROPPED and len(trace.hops) > 1 and trace.hops[-1].kind == "internet"
+
+
+def _lost(trace: Trace, sender: str) -> str:
+    """Where it left, and why it could."""
+    nodes = [hop.host for hop in trace.hops if hop.kind == "node"]
+    to = trace.final.dst
+    if (trace.flow.dst, trace.flow.dport) != (to, trace.final.dport):
+        return f"{to} is no address in the cluster, so the packet went out to the internet, where nobody has it"
+    if not nodes:
+        return f"{to} is no address that {sender} has a way to, so the packet went out to the internet, where nobody has it"
+    asked = to if trace.flow.icmp else endpoint(to, trace.flow.dport)
+    return (
+        f"no rule and no route of {nodes[-1]} is for {asked}, so the packet went out to the internet, "
+        "where nobody has that address"
+    )
 
 
 def _translation(trace: Trace) -> str:
@@ -109,7 +132,7 @@ def _translation(trace: Trace) -> str:
     if (final.dst, final.dport) != (flow.dst, flow.dport):
         words.append(f"which {_where(trace, 'dst')} turned into {endpoint(final.dst, final.dport)}")
     if final.src != flow.src:
-        words.append(f"with {final.src} as the sender since {_where(trace, 'src')} masqueraded it")
+        words.append(f"with {final.src} as its sender, since {_where(trace, 'src')} masqueraded it")
     return ", ".join(words)
 
 
@@ -136,7 +159,7 @@ def _end(trace: Trace) -> str:
     reply = trace.reply
     if trace.verdict is Verdict.DELIVERED:
         if reply is None:
-            return f"and {last} took it"
+            return f"and {last} received it"
         if reply.verdict is Verdict.DELIVERED:
             return f"and {last} answered"
         return f"and {last} answered, but the answer was lost: {reply.reason}"

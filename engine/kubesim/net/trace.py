@@ -99,6 +99,12 @@ class Trace:
 
         return render.text(self)
 
+    def explain(self) -> str:
+        """What happened, in one sentence for somebody who has just begun."""
+        from kubesim.net import render
+
+        return render.explain(self)
+
     def to_json(self) -> dict[str, Any]:
         """Plain dicts and lists, with payloads left out."""
         return _plain(asdict(self))
