@@ -164,6 +164,15 @@ def test_explain_reads_its_schema(defined: Cluster) -> None:
     assert swagger["x-kubernetes-group-version-kind"] == [
         {"group": "stable.example.com", "kind": "CronTab", "version": "v1"}
     ]
+    item = ask(defined, "GET", "/openapi/v3/apis/stable.example.com/v1")[1]["paths"][
+        f"{BASE}/{{name}}".replace("default", "{namespace}")
+    ]
+    # kubectl reads here that it must not send strategic merge patches.
+    assert sorted(item["patch"]["requestBody"]["content"]) == [
+        "application/apply-patch+yaml",
+        "application/json-patch+json",
+        "application/merge-patch+json",
+    ]
     # v2 says nothing of what may be anything.
     assert swagger["properties"]["spec"]["properties"]["free"] == {"x-kubernetes-preserve-unknown-fields": True}
 

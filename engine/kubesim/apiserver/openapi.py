@@ -18,7 +18,7 @@ from kubesim import http, schema
 from kubesim.apiserver import openapipb, wire
 from kubesim.apiserver.customresources import documents
 from kubesim.apiserver.customresources.resource import CustomResource
-from kubesim.schema import Resource, descriptions, types
+from kubesim.schema import Resource, descriptions, enums, types
 
 if TYPE_CHECKING:
     from kubesim.apiserver.server import ApiServer
@@ -49,7 +49,7 @@ _SCALARS: dict[str, Object] = {
     "any": {"type": "object"},
 }
 # The minor releases of 1.x from which on these are there: without the first kubectl looks for unknown fields itself.
-_SINCE = {"fieldValidation": 23}
+_SINCE = {"fieldValidation": 23, "enum": 24}
 # Query parameters by what an operation does; names and types are the API's.
 _PARAMETERS: dict[str, tuple[tuple[str, str], ...]] = {
     "list": (
@@ -279,6 +279,11 @@ class _Builder:
         if text:
             out["description"] = text
         out |= self._value(field.kind)
+        words = enums.of_field(owner.name, field.name) if self.minor >= _SINCE["enum"] else ()
+        if words and "items" in out:
+            out["items"] = {**out["items"], "enum": list(words)}
+        elif words:
+            out["enum"] = list(words)
         if field.default is not None:
             out["default"] = field.default
         if self._three and "$ref" in out and len(out) > 1:
@@ -430,6 +435,9 @@ class _Operations:
         if action in ("delete", "deletecollection"):
             reference = self._builder.kind("meta.v1.DeleteOptions", "", "v1", "DeleteOptions")
         media = _PATCHES if action == "patch" else ("*/*",)
+        if isinstance(self._resource, CustomResource):
+            # kubectl reads here which kind of patch to send.
+            media = tuple(each for each in media if "strategic" not in each)
         if action == "patch":
             reference = {"type": "object"}
         if self._three:

@@ -49,6 +49,7 @@ MODULES = {
         "flannel/flannel",
     ),
     "traefik": ("traefik",),
+    "whoami": ("traefik/whoami",),
     "metallb": ("quay.io/metallb/controller", "quay.io/metallb/speaker"),
     "local_path": ("kindest/local-path-provisioner", "rancher/local-path-provisioner"),
 }

@@ -380,20 +380,22 @@ class Traefik:
         return response
 
     async def _share(self, name: str, service: Service, request: http.Request) -> http.Response:
-        shares = {each.name: each for each in service.shares or ()}
+        # One service may be there twice, with weights of their own.
+        shares = {f"{each.name} {index}": each for index, each in enumerate(service.shares or ())}
         chosen, stuck = "", False
         if service.cookie is not None:
             value = forwarding.cookie(request, _cookie_name(name, service.cookie))
-            chosen = next((each for each in shares if value == _mark(each)), "")
+            chosen = next((key for key, each in shares.items() if value == _mark(each.name)), "")
             stuck = bool(chosen)
-        chosen = chosen or self._weights[name].choose({each.name: each.weight for each in shares.values()})
+        chosen = chosen or self._weights[name].choose({key: each.weight for key, each in shares.items()})
         if not chosen:
             return http.text("no available server\n", 503)
-        if shares[chosen].status:
-            return http.Response(status=shares[chosen].status)
-        response = await self._serve(chosen, request)
+        share = shares[chosen]
+        if share.status:
+            return http.Response(status=share.status)
+        response = await self._serve(share.name, request)
         if service.cookie is not None and not stuck:
-            response.headers.append(("Set-Cookie", _set_cookie(name, service.cookie, chosen)))
+            response.headers.append(("Set-Cookie", _set_cookie(name, service.cookie, share.name)))
         return response
 
     def _server(self, name: str, service: Service, request: http.Request) -> tuple[str, bool]:
