@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
+import json
 from typing import Any
 
-from kubesim.apiserver import bodies, fielderrors, managedfields, messages, negotiation, patching
+from kubesim.apiserver import bodies, decoding, fielderrors, managedfields, messages, negotiation, patching, wire
 from kubesim.apiserver.customresources.resource import CustomResource
-from kubesim.errors import ApiError
 
 Object = dict[str, Any]
 
@@ -55,19 +57,45 @@ def patched(handler: Any, old: Object, patch: Any, kind: str, duplicates: dict[i
     if isinstance(result.get("metadata"), dict) and result["metadata"].get("name", call.name) != call.name:
         error = fielderrors.invalid("metadata.name", result["metadata"].get("name", ""), "field is immutable")
         raise messages.invalid(call.resource.kind, call.resource.group, call.name, [error])
-    if duplicates and call.validation != "Ignore":
-        doubled = [f'duplicate field "{key}"' for keys in duplicates.values() for key in keys]
-        if call.validation == "Strict":
-            raise _strict(doubled)
-        for each in doubled:
-            call.warn(each)
+    doubled = [f'duplicate field "{key}"' for keys in duplicates.values() for key in keys]
+    if call.validation == "Strict":
+        return _strict(handler, result, patch, kind, doubled)
+    for each in doubled if call.validation == "Warn" else ():
+        call.warn(each)
     return bodies.decode(handler.registry, call, result)
 
 
-def _strict(problems: list[str]) -> ApiError:
-    return ApiError(
-        422, "Invalid", f' "" is invalid: patch: Invalid value: strict decoding error: {", ".join(problems)}'
-    )
+def _strict(handler: Any, result: Object, patch: Any, kind: str, found: list[str]) -> Object:
+    """The decoded object where nothing unknown or doubled may be: that is said of the whole patch (of what came of it, where
+    the patch is not an object's part)."""
+    call = handler.call
+    call.validation = "Ignore"
+    unknown = decoding.Problems()
+    with contextlib.suppress(decoding.DecodeError):
+        handler.registry.decode(call, copy.deepcopy(result), unknown)
+    found = [*found, *unknown.found]
+    if found:
+        text = json.dumps(result, sort_keys=True, separators=(",", ":"), default=wire.lazy)
+        shown = _go(patch) if kind == "strategic" else text
+        error = fielderrors.invalid("patch", shown, f"strict decoding error: {', '.join(found)}")
+        raise messages.invalid("", "", "", [error])
+    return bodies.decode(handler.registry, call, result)
+
+
+def _go(value: Any) -> str:
+    """As Go's `%+v` prints what JSON was read into."""
+    match value:
+        case dict():
+            return f"map[{' '.join(f'{key}:{_go(each)}' for key, each in sorted(value.items()))}]"
+        case list():
+            return f"[{' '.join(_go(each) for each in value)}]"
+        case None:
+            return "<nil>"
+        case bool():
+            return "true" if value else "false"
+        case float():
+            return f"{value:g}"
+    return str(value)
 
 
 def _check_options(handler: Any, kind: str) -> None:
