@@ -191,11 +191,13 @@ class Output:
 
 
 class CheckView:
-    """How a task stands.  `note` is shown as it is, in a fixed pitch: a script, say."""
+    """How a task stands.  `note` is shown as it is, in a fixed pitch: a script, say.  `score` stands in place of the points,
+    where none are counted."""
 
-    def __init__(self, result: Result, note: str = "") -> None:
+    def __init__(self, result: Result, note: str = "", score: str = "") -> None:
         self.result = result
         self.note = note
+        self.score = score
 
     @property
     def points(self) -> float:
@@ -214,23 +216,26 @@ class CheckView:
         return self.result.message
 
     def __str__(self) -> str:
-        return f"{self.result}\n{self.note}".rstrip("\n")
+        told = str(self.result)
+        if self.score:
+            told = told.replace(f"{self.result.points:g} of {self.result.max:g} points", self.score, 1)
+        return f"{told}\n{self.note}".rstrip("\n")
 
     def __repr__(self) -> str:
         return str(self)
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Bundle:
-        return {"text/plain": str(self), "text/html": check_card(self.result, self.note)}
+        return {"text/plain": str(self), "text/html": check_card(self.result, self.note, self.score)}
 
 
-def check_card(result: Result, note: str = "") -> str:
+def check_card(result: Result, note: str = "", score: str = "") -> str:
     """A task's result as HTML: the sign, the points, the message, why, each finding, and the packet behind it."""
     tone = "pass" if result.passed else "fail"
     sign = "✓" if result.passed else "✗"
     parts = [
         figures.heading(
             f'<span class="kw-{tone}-text">{sign} {escape(result.title)}</span>'
-            f'<span class="kw-points">{result.points:g} of {result.max:g} points</span>',
+            f'<span class="kw-points">{escape(score or f"{result.points:g} of {result.max:g} points")}</span>',
             4,
         ),
         f'<p class="kw-message">{escape(result.message)}</p>',

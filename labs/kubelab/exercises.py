@@ -152,14 +152,14 @@ class Drawn(Reach):
             trace=outcome.trace,
         )
         self.result = checks.mark(self._task, [lambda _subject: finding], self)
-        return display.CheckView(self.result)
+        return display.CheckView(self.result, score="right" if right else "not right")
 
     def check(self) -> display.CheckView:
         """Look at the exercise's cluster: is it done?  A question is marked by `answer`."""
         if self.exercise.is_question:
             raise LearnerError("this exercise asks for an answer", "Give it: x.answer(...)")
         self.result = checks.mark(self._task, self.exercise.checks, self)
-        return display.CheckView(self.result)
+        return display.CheckView(self.result, score="done" if self.result.passed else "not yet")
 
     def hint(self) -> display.Note:
         """The next hint, each says a little more."""
@@ -177,11 +177,11 @@ class Drawn(Reach):
             finding = Finding(
                 passed=True, message=f"The answer: {outcome.answer}.", explanation=outcome.because, trace=outcome.trace
             )
-            return display.CheckView(checks.mark(self._task, [lambda _subject: finding], self))
+            return display.CheckView(checks.mark(self._task, [lambda _subject: finding], self), score="the answer")
         other = Drawn(self.spec, self.exercise, self.seed, self._fresh)
         other.shell(self.exercise.solve)
         marked = checks.mark(self._task, self.exercise.checks, other)
-        return display.CheckView(marked, note=f"One way to do it:\n{self.exercise.solve.strip()}")
+        return display.CheckView(marked, note=f"One way to do it:\n{self.exercise.solve.strip()}", score="one way")
 
     # -- how it looks ---------------------------------------------------------------------------------------
 

@@ -73,7 +73,7 @@ def test_a_result_says_sign_points_reason_and_carries_the_packet():
 
 
 def test_shell_cells_name_their_node():
-    assert magics._node("") == ""
-    assert magics._node("--on kind-worker") == "kind-worker"
+    assert magics.node("") == ""
+    assert magics.node("--on kind-worker") == "kind-worker"
     with pytest.raises(LearnerError, match="%%shell --on NODE"):
-        magics._node("--in kind-worker")
+        magics.node("--in kind-worker")

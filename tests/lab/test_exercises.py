@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import drawn_exercises
 import pytest
 
@@ -55,7 +57,7 @@ def test_an_answer_is_marked_by_what_happens_and_explained(lab):
     right = str(len(question.ways("pod/client", "http://cart:" + question.exercise.asks.split("**")[1])))
     told = question.answer(f" {right} ")
     assert told.passed
-    assert str(told) == f"✓ How many ways: 1 of 1 points\n  Right: {right}.\n  Each endpoint has a rule of its own."
+    assert str(told) == f"✓ How many ways: right\n  Right: {right}.\n  Each endpoint has a rule of its own."
     wrong = question.answer(1)
     assert not wrong.passed
     assert wrong.message == "The address is one; the pods behind it are more."
@@ -160,6 +162,8 @@ def test_each_kind_of_exercise_is_marked_as_meant(lab_spec, seed):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("lab_spec", [lab for lab in LABS if MAKERS[lab.name]], ids=lambda each: each.name)
-def test_twenty_exercises_of_a_lab_are_marked_as_meant(lab_spec):
-    for seed in range(1, SEEDS + 1):
+def test_more_exercises_of_a_lab_are_marked_as_meant(lab_spec):
+    """Further numbers for each maker: KUBELAB_EXERCISES=20 tries the first twenty seeds of each lab."""
+    makers = len(MAKERS[lab_spec.name])
+    for seed in range(makers + 1, max(int(os.environ.get("KUBELAB_EXERCISES", 0)), 2 * makers) + 1):
         prove(lab_spec, seed)

@@ -303,7 +303,12 @@ class Live:
         core, apps, slices = (self._group(each) for each in ("CoreV1Api", "AppsV1Api", "DiscoveryV1Api"))
         pods = core.list_namespaced_pod(self.namespace).items
         deployments = apps.list_namespaced_deployment(self.namespace).items
-        listed = [*pods, *deployments, *slices.list_namespaced_endpoint_slice(self.namespace).items]
+        # What cannot start is tried again and again: nobody waits for that.
+        listed = [
+            *(each for each in pods if not _is_stuck(each)),
+            *deployments,
+            *slices.list_namespaced_endpoint_slice(self.namespace).items,
+        ]
         listed += core.list_namespaced_service(self.namespace).items
         revisions = sorted((each.metadata.uid, each.metadata.resource_version) for each in listed)
         waiting = [f"pod {each.metadata.name}" for each in pods if _moves(each)]
@@ -320,12 +325,15 @@ def _moves(pod: Any) -> bool:
     """Whether it is starting or ending; one that cannot start (its image is not there) waits for nobody."""
     if pod.metadata.deletion_timestamp:
         return True
-    if pod.status.phase != "Pending":
-        return False
-    states = [each.state.waiting for each in pod.status.container_statuses or [] if each.state and each.state.waiting]
-    stuck = any(each.reason not in ("ContainerCreating", "PodInitializing") for each in states)
     unschedulable = any(each.reason == "Unschedulable" for each in pod.status.conditions or [])
-    return not stuck and not unschedulable
+    return pod.status.phase == "Pending" and not _is_stuck(pod) and not unschedulable
+
+
+def _is_stuck(pod: Any) -> bool:
+    """Whether a container waits for something that will not come by itself: an image, an end of crashes."""
+    states = [*(pod.status.init_container_statuses or []), *(pod.status.container_statuses or [])]
+    waiting = [each.state.waiting.reason for each in states if each.state and each.state.waiting]
+    return any(each not in ("ContainerCreating", "PodInitializing") for each in waiting)
 
 
 def _group(api: kubernetes.client.ApiClient, name: str) -> Any:
