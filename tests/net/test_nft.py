@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import namespaces
 import pytest
 
 from kubesim import net
@@ -161,8 +162,6 @@ def _ordered(text: str) -> str:
 
 
 def test_the_kernel_lists_the_same_rules(shared):
-    import namespaces
-
     namespaces.require()
     cases = json.loads((shared / "golden/proxy/nftables-generated.json").read_text())["cases"]
     namespace = namespaces.Namespace()
@@ -180,8 +179,6 @@ def test_the_kernel_lists_the_same_rules(shared):
 
 
 def test_handles_and_counters_as_the_kernel_lists_them():
-    import namespaces
-
     namespaces.require()
     namespace = namespaces.Namespace()
     try:
@@ -243,3 +240,72 @@ def test_what_a_rule_remembers_is_forgotten_in_time(service):
     assert "10.244.1.3 expires 10s" in str(service.node1.nft)
     service.world.advance(11)
     assert "10.244.1.3 expires" not in str(service.node1.nft)
+
+
+# As people write a firewall.
+FIREWALL = """\
+#!/usr/sbin/nft -f
+flush ruleset
+
+table inet demo {
+    # who may come in
+    set admins {
+        type ipv4_addr
+        elements = { 172.18.0.1, 10.244.1.2,
+                     10.244.1.3 }
+    }
+    map ports {
+        type inet_service : verdict
+        elements = { 80 : accept, 443 : jump web }
+    }
+    chain input {
+        type filter hook input priority filter; policy drop;
+        ct state established,related accept
+        ip saddr @admins tcp dport vmap @ports   # by port
+        jump web; counter reject
+    }
+
+    chain web { tcp dport { 8080, 8443 } accept; }
+}
+table ip nat {
+    chain prerouting { type nat hook prerouting priority dstnat; policy accept; }
+}
+add rule ip nat prerouting tcp dport 8080 redirect to :80
+"""
+
+
+def test_blocks_are_read_as_nft_reads_them(lab):
+    """A file in blocks, and what is listed of it; the kernel's word for it is in the next test."""
+    lab.node1.nft.apply(FIREWALL)
+    listed = str(lab.node1.nft)
+    assert [
+        line.strip() for line in listed.splitlines() if "dport" in line or "saddr" in line or "elements" in line
+    ] == [
+        "elements = { 10.244.1.2, 10.244.1.3,",
+        "elements = { 80 : accept, 443 : jump web }",
+        "ip saddr @admins tcp dport vmap @ports",
+        "tcp dport { 8080, 8443 } accept",
+        "tcp dport 8080 redirect to :80",
+    ]
+    # What was listed says the same again.
+    lab.node2.nft.apply("flush ruleset\n" + listed)
+    assert str(lab.node2.nft) == listed
+
+
+def test_blocks_listed_as_the_kernel_lists_them(lab):
+    namespaces.require()
+    lab.node1.nft.apply(FIREWALL)
+    real = namespaces.Namespace()
+    try:
+        real.run("nft -f -", FIREWALL)
+        assert str(lab.node1.nft) == real.run("nft list ruleset").stdout
+    finally:
+        real.close()
+
+
+def test_a_wrong_line_in_a_block_changes_nothing(lab):
+    lab.node1.nft.apply(FIREWALL)
+    before = str(lab.node1.nft)
+    with pytest.raises(LearnerError):
+        lab.node1.nft.apply("table ip more {\n chain a {\n  tcp dport 80 accept\n  jump nowhere and back\n }\n}\n")
+    assert str(lab.node1.nft) == before

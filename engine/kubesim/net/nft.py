@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from kubesim import errors
 from kubesim.errors import LearnerError
-from kubesim.net import nft_expressions
+from kubesim.net import nft_blocks, nft_expressions
 from kubesim.net.extension import ACCEPT, CONTINUE, DROP, RETURN
 from kubesim.net.nft_expressions import Go, Rule
 from kubesim.net.queue import Question
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 # nftables/src/rule.c: std_prios; a bridge's differ and are not simulated.
 PRIORITIES = {"raw": -300, "mangle": -150, "dstnat": -100, "filter": 0, "security": 50, "srcnat": 100}
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-_WORD = re.compile(r'"[^"]*"|[{},;]|[^\s{},;"]+')
 
 
 class NftError(LearnerError):
@@ -158,12 +157,11 @@ class Ruleset:
     # -- commands -----------------------------------------------------------------------------------------------
 
     def apply(self, text: str) -> None:
-        """`nft -f`: one command a line.  Raises `NftError` or `errors.NotSimulated`, and then nothing has changed."""
+        """`nft -f`: commands, or blocks as `nft list` prints them.  Raises `NftError` or `errors.NotSimulated`, and then
+        nothing has changed."""
         try:
-            for line in text.splitlines():
-                words = _WORD.findall(line)
-                if words and not line.lstrip().startswith("#"):
-                    self._command(words, line)
+            for words, line in nft_blocks.commands(text):
+                self._command(words, line)
         except LearnerError:
             while self._undo:
                 self._undo.pop()()
