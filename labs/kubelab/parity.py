@@ -44,6 +44,7 @@ MASKS = (
     (r"\bkind-(?:worker2?|control-plane)\b", "NODE"),
     (r"\b(?:resourceVersion|generation): ?\S+", "REVISION"),
     # kubectl's own words change with its release: 1.34 names the namespace.
+    (r"\b\d+ \(AGE ago\)", "N (AGE ago)"),
     (r"(\bdeleted) from \S+ namespace$", r"\1"),
     # How each names the computer beyond the cluster, and a pod that asks.
     (r"\b(?:laptop|outside)\b", "OUTSIDE"),
@@ -51,6 +52,7 @@ MASKS = (
     (r"[ \t]+", " "),
 )
 # What `kubectl rollout status` and `wait` say on the way depends on how fast it goes.
+ON_A_NODE = re.compile(r"^(?:On to )?NODE(?:, on the way back)?$")
 ON_THE_WAY = re.compile(r"^Waiting for \S+ .*")
 # A live lab has a namespace of its own; the API server's Service is in none of them.
 ELSEWHERE = re.compile(r"^(?:service/|endpoints/|endpointslice\S*/|- )?kubernetes\b.*")
@@ -140,7 +142,9 @@ def alike(text: str, namespace: str) -> tuple[str, ...]:
         for pattern, mask in MASKS:
             line = re.sub(pattern, mask, line)
         lines.append(line.strip())
-    return tuple(sorted(each for each in lines if each))
+    # On which nodes pods come to be is chance: a packet then passes one node or two.
+    nodes = {each for each in lines if ON_A_NODE.match(each)}
+    return tuple(sorted([*nodes, *(each for each in lines if each and each not in nodes)]))
 
 
 def _cell(source: str, names: dict[str, Any], lab: Lab) -> tuple[str, str]:

@@ -165,5 +165,5 @@ def test_each_kind_of_exercise_is_marked_as_meant(lab_spec, seed):
 def test_more_exercises_of_a_lab_are_marked_as_meant(lab_spec):
     """Further numbers for each maker: KUBELAB_EXERCISES=20 tries the first twenty seeds of each lab."""
     makers = len(MAKERS[lab_spec.name])
-    for seed in range(makers + 1, max(int(os.environ.get("KUBELAB_EXERCISES", 0)), 2 * makers) + 1):
+    for seed in range(makers + 1, max(int(os.environ.get("KUBELAB_EXERCISES", "0")), 2 * makers) + 1):
         prove(lab_spec, seed)

@@ -250,7 +250,8 @@ class Live:
         }
 
     def _pods(self) -> list[tuple[str, str, str, str, bool]]:
-        """Namespace, name, address, node, and whether it uses the node's network, of all that run."""
+        """Namespace, name, address ("" if it has none yet), node, and whether it uses the node's network, of all that have not
+        ended."""
         return [
             (
                 each.metadata.namespace,
@@ -260,7 +261,7 @@ class Live:
                 bool(each.spec.host_network),
             )
             for each in self._group("CoreV1Api").list_pod_for_all_namespaces().items
-            if each.status.phase == "Running"
+            if each.status.phase in ("Running", "Pending")
         ]
 
     def _group(self, name: str) -> Any:

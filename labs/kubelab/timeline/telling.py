@@ -200,10 +200,9 @@ def _owner(obj: Object) -> Object:
 
 
 def _tool(manager: str) -> str:
-    """`kubectl-expose` is kubectl; the official client signs OpenAPI-Generator."""
-    return {"OpenAPI-Generator": "Python", "node-fetch": "a program"}.get(
-        manager, manager.replace("kubectl-", "kubectl ")
-    )
+    """`kubectl-expose` is kubectl expose; the official client signs OpenAPI-Generator."""
+    known = {"OpenAPI-Generator": "Python", "kubectl-client-side-apply": "kubectl apply"}
+    return known.get(manager, manager.replace("kubectl-", "kubectl "))
 
 
 # -- what -------------------------------------------------------------------------------------------------------
