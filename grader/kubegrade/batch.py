@@ -6,6 +6,7 @@ dies is replaced, and its submission graded again.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -102,10 +103,9 @@ def grade(
         job, attempt = waiting.popleft()
         process = process or Process(layers, bounds, limits)
         running.append((process, attempt))
-        try:
+        # A worker that is dead already shows it when its answer is awaited.
+        with contextlib.suppress(wire.Closed):
             process.give(job)
-        except wire.Closed:
-            pass  # It shows when its answer is awaited.
 
     try:
         for _ in range(min(workers, len(jobs))):

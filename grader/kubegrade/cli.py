@@ -83,3 +83,7 @@ def grade(submitted: Path, **options: Any) -> None:
     from kubegrade import run
 
     run.grade(submitted, run.Options(**options))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,4 +1,4 @@
-""""""Feedback."""
+"""Pages for students and teachers."""
 
 from __future__ import annotations
 

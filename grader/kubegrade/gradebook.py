@@ -163,7 +163,8 @@ def _shown(cell: Any, teachers: Any, said: Any, mark: Mark | None) -> Any:
                 if printed:
                     made.outputs.append(nbformat.v4.new_output("stream", name=name, text=printed))
         if mark is not None and teachers is not None and teachers.is_grade:
-            plain = f"{mark.points if mark.points is not None else '?'} of {mark.max:g} points\n{mark.message}\n{mark.explanation}"
+            points = "?" if mark.points is None else f"{mark.points:g}"
+            plain = f"{points} of {mark.max:g} points\n{mark.message}\n{mark.explanation}"
             data = {"text/plain": plain} | ({"text/html": mark.card} if mark.card else {})
             made.outputs.append(nbformat.v4.new_output("display_data", data=data))
     elif kind == "raw":

@@ -50,8 +50,8 @@ def warm(folder: Path) -> Any:
     from IPython.core.history import HistoryManager
     from IPython.core.interactiveshell import InteractiveShell
 
-    HistoryManager.enabled = False
-    shell = InteractiveShell.instance(ipython_dir=str(folder), colors="nocolor", autocall=0)
+    HistoryManager.enabled = False  # type: ignore[assignment]
+    shell: Any = InteractiveShell.instance(ipython_dir=str(folder), colors="nocolor", autocall=0)
     shell.display_formatter.active_types = ["text/plain"]
     shell.display_formatter.mimebundle_formatter.enabled = False
     shell.display_formatter.ipython_display_formatter.enabled = False
@@ -93,7 +93,7 @@ def _rehearse(shell: Any) -> None:
         return {"stdout": "", "stderr": "", "code": 0, "said": []}
 
     real = kubelab.open
-    kubelab.open = remote.opener(ask, [])  # type: ignore[arg-type, assignment]
+    kubelab.open = remote.opener(ask, [])  # type: ignore[arg-type]
     sys.stdout, sys.stderr = Tape(), Tape()
     try:
         shell.run_cell(_REHEARSAL).raise_error()
@@ -115,7 +115,7 @@ def serve(channel: wire.Channel, shell: Any) -> None:
     from kubelab import lab as lab_module
 
     opened: list[remote.Lab] = []
-    kubelab.open = lab_module.open = remote.opener(remote.Asker(channel), opened)  # type: ignore[assignment]
+    kubelab.open = lab_module.open = remote.opener(remote.Asker(channel), opened)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     while True:
         try:

@@ -301,9 +301,9 @@ def role_of(source: Source, cell: Cell) -> str:
     known = {name for item in source.items for name in (item.name, *item.work)}
     for name in (cell.grade_id, cell.id):
         if name in known:
-            item = source.item(name)
+            named = source.item(name)
             # A cell of another kind under a graded cell's name is somebody's own.
-            if item is None or item.manual or cell.kind == "code":
+            if named is None or named.manual or cell.kind == "code":
                 return name
     return ""
 

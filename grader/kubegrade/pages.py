@@ -18,8 +18,10 @@ def plain(reports: Sequence[Report]) -> Rows:
     """A row for each task of each student."""
     header = ["student", "lab", "notebook", "task", "points", "max", "manual", "message", "notes"]
     rows = [
-        [r.student, r.lab, r.notebook, m.task, "" if m.points is None else f"{m.points:g}", f"{m.max:g}", int(m.manual)]
-        + [_safe(m.message), _safe(" ".join([*m.notes, *r.notes]))]
+        [
+            *(r.student, r.lab, r.notebook, m.task, "" if m.points is None else f"{m.points:g}", f"{m.max:g}"),
+            *(int(m.manual), _safe(m.message), _safe(" ".join([*m.notes, *r.notes]))),
+        ]
         for r in reports
         for m in r.marks
     ]

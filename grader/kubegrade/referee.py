@@ -2,15 +2,15 @@
 
 Theory of operation
 -------------------
-A referee is a fork of a warm worker, so the lab's cluster stands already.  It takes the turns of a plan (`notebooks.plan`): a cell
-is sent to the inmate, whose questions to the cluster are served until it says that it is done; an item is marked here, by the
-lab's own checks on the cluster that those questions have made.  Each mark is told on at once, so that what comes later
-cannot lose it.
+A referee is a fork of a warm worker, so the lab's cluster stands already.  It takes the turns of a plan (`notebooks.plan`): a
+cell is sent to the inmate, whose questions to the cluster are served until it says that it is done; an item is marked here,
+by the lab's own checks on the cluster that those questions have made.  Each mark is told on at once, so that what comes
+later cannot lose it.
 
-The inmate may crash, loop or lie.  A cell that takes too long is interrupted, and killed if that does not help.  When an inmate is
-gone another takes its place: the cells before are run again with the cluster *muted* (questions are answered, commands and
-changes are not), which gives back what variables can be had, and the cell that ended it is left out.  So it costs its own
-task and no other.
+The inmate may crash, loop or lie.  A cell that takes too long is interrupted, and killed if that does not help.  When an
+inmate is gone another takes its place: the cells before are run again with the cluster *muted* (questions are answered,
+commands and changes are not), which gives back what variables can be had, and the cell that ended it is left out.  So it
+costs its own task and no other.
 
 The cluster's time is virtual and its work is bounded by wall time: a command that will not end is cancelled, as by Ctrl-C.
 """

@@ -129,7 +129,7 @@ class Writer:
 
 
 def walls(unsandboxed: bool, console: Console) -> sandbox.Layers:
-    """What this machine has to keep strangers' code in, said aloud.  LearnerError if that is not enough and nobody said to go on."""
+    """What this machine has to keep strangers' code in, said aloud.  LearnerError if that is not enough, unless told to go on."""
     layers = sandbox.probe()
     if layers.sufficient:
         console.print(f"Sandbox: {layers}.", style="dim")

@@ -6,9 +6,9 @@ A process puts the walls around itself, one after the other, and can never take 
 
 | layer | keeps |
 |---|---|
-| user, mount, net, ipc, uts and pid namespaces | other processes, the network and the machine's mounts out of sight; a small file system in memory to write to |
-| Landlock | files: reading only Python's own libraries, writing only the submission's scratch folder; signals to nobody else |
-| seccomp | no other programs and no new processes, no sockets, none of the calls that reach deep into a kernel |
+| namespaces: user, mount, net, ipc, uts, pid | other processes, the network and mounts out of sight; files are written to memory |
+| Landlock | files: Python's own libraries to read, the submission's scratch folder to write; signals to nobody else |
+| seccomp | no other programs, no new processes, no sockets, none of the calls that reach deep into a kernel |
 | rlimits | memory, processor time, file size, open files |
 | no_new_privs, no capabilities | what is out stays out |
 
@@ -167,7 +167,8 @@ def leave(layers: Layers) -> None:
 def enclose(layers: Layers, limits: Limits, scratch: Path, readable: Sequence[int], files: Sequence[Path]) -> None:
     """Put up all the other walls around this process; the current directory is then `scratch`.
 
-    `readable` are open folders and files (O_PATH) that may be read (they are closed), `files` what is copied into the scratch folder first.
+    `readable` are open folders and files (O_PATH) that may be read, and they are closed; `files` are copied into the scratch
+    folder first.
     """
     linux = sys.platform.startswith("linux")
     if layers.mount:

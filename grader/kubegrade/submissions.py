@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -38,16 +39,9 @@ def find(submitted: Path, lab: str = "", *, seed_by: str = "", checks: str = "")
         raise LearnerError(
             f"nothing was handed in at {submitted}", f"Expected: {submitted.name}/STUDENT{wanted or '/LAB'}"
         )
-    from dataclasses import replace
-
+    own = seed_by == "student"
     return [
-        replace(
-            job,
-            checks=checks,
-            seed=seed(job.lab, job.student) if seed_by == "student" and job.lab_folder else None,
-            digest="",
-        )
-        for job in jobs
+        replace(job, checks=checks, seed=seed(job.lab, job.student) if own and job.lab_folder else None) for job in jobs
     ]
 
 
@@ -74,8 +68,10 @@ def _of_student(student: Path, lab: str, submitted: Path) -> list[Job]:
     for folder in [student / lab] if lab else sorted(each for each in student.iterdir() if each.is_dir()):
         if not (folder.is_symlink() or folder.exists()):
             continue
-        for source in sources(submitted, folder.name):
-            jobs.append(_job(student.name, folder.name, submitted, folder=str(folder), source=source))
+        jobs += [
+            _job(student.name, folder.name, submitted, folder=str(folder), source=source)
+            for source in sources(submitted, folder.name)
+        ]
     return jobs
 
 

@@ -98,10 +98,11 @@ class Worker:
             return _replace(blank, marks=tuple(told), reason=str(problem))
         plan = notebooks.plan(course.source, cells)
         port = self._warm(job, course)
-        for attempt in (1, 2):
-            draft, killed = self._attempt(job, course, plan, port, files)
-            if not killed:
-                break
+        attempt = 1
+        draft, killed = self._attempt(course, plan, port, files)
+        if killed:
+            attempt = 2
+            draft, _ = self._attempt(course, plan, port, files)
         marks = [_texts(course, plan, draft.marks.get(each.task, each)) for each in blank.marks]
         return _replace(
             blank,
@@ -119,13 +120,13 @@ class Worker:
         scratch = Path(tempfile.mkdtemp(dir=self._scratch))
         plan = notebooks.plan(course.source, course.source.cells)
         referee.Referee(
-            course, lambda: labs.start(spec), lambda: self._zygote.spawn(scratch), lambda told: None, self._bounds
+            course, lambda: _start(spec), lambda: self._zygote.spawn(scratch), lambda told: None, self._bounds
         ).grade(plan, {})
 
     # -- one submission -----------------------------------------------------------------------------------------
 
     def _attempt(
-        self, job: Job, course: referee.Course, plan: notebooks.Plan, port: list[Embedded], files: list[Path]
+        self, course: referee.Course, plan: notebooks.Plan, port: list[Embedded], files: list[Path]
     ) -> tuple[Draft, bool]:
         """What a fork of this process told of the submission, and whether somebody killed it or its inmate."""
         scratch = Path(tempfile.mkdtemp(dir=self._scratch))
@@ -188,7 +189,7 @@ class Worker:
             if spare:
                 return spare.pop()
             assert course.spec is not None
-            return labs.start(course.spec)
+            return _start(course.spec)
 
         def spawn() -> Inmate:
             return self._zygote.spawn(scratch, files)
@@ -230,7 +231,7 @@ class Worker:
             spec = course.spec if job.seed is None else _replace(course.spec, seed=job.seed)
             predictions = sum(task.kind == "prediction" for task in spec.tasks)
             # One seed at a time: the clusters of a whole class would not fit.
-            self._clusters = {key: [labs.start(spec) for _ in range(1 + predictions)]}
+            self._clusters = {key: [_start(spec) for _ in range(1 + predictions)]}
             for each in self._clusters[key]:
                 # The official client, made once here, not once for each submission.
                 each.api_client()
@@ -263,6 +264,13 @@ def main() -> None:
             channel.send({"report": report.to_json()})
     except wire.Closed:
         return
+
+
+def _start(spec: specs.Spec) -> Embedded:
+    """A fresh cluster as the lab starts with it."""
+    port = labs.start(spec)
+    assert isinstance(port, Embedded)
+    return port
 
 
 # -- small things -----------------------------------------------------------------------------------------------------

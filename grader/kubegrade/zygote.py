@@ -8,6 +8,7 @@ the one that made it.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -171,10 +172,8 @@ def _warden(
         # The referee has hung up: whatever happens in there is of no use any more.
         os.kill(pid, signal.SIGKILL)
     _, status = os.waitpid(pid, 0)
-    try:
+    with contextlib.suppress(OSError):
         line.send(str(os.waitstatus_to_exitcode(status)).encode(), socket.MSG_NOSIGNAL)
-    except OSError:
-        pass
     os._exit(0)
 
 

@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """Notebooks that nobody should have to grade: attacks, accidents, and what editors make of files.
 
 A row: name, what is handed in, the points of (one, guess, two), and what the report must say somewhere.  A callable is given
@@ -165,7 +166,7 @@ ROWS = [
     ("run-cell-patched", attack("get_ipython().run_cell = lambda *a, **k: 99", ONE), NOTHING, ""),
     ("mark-frames", attack(WIRE + "channel.send({'mark': {'task': 'one', 'points': 99}})\nchannel.send({'end': True})"), NOTHING, ""),
     ("done-frames", attack(WIRE + "for n in range(50): channel.send({'done': n, 'value': 99.0})"), NOTHING, ""),
-    ("garbage-frames", attack(WIRE + "raw(b'\\xff' * 1000)", ONE), HONEST[:1] + (0, 0), "sent what is no message"),
+    ("garbage-frames", attack(WIRE + "raw(b'\\xff' * 1000)", ONE), (2, 0, 0), "sent what is no message"),
     ("giant-frame", attack(WIRE + "raw(struct.pack('>I', 1 << 31))", ONE), (2, 0, 0), "sent what is no message"),
     ("half-frame", attack(WIRE + "raw(struct.pack('>I', 1000) + b'{')", ONE), (2, 0, 0), ""),
     ("deep-json", attack(WIRE + "d = b'[' * 100000\nraw(struct.pack('>I', len(d)) + d)", ONE), (2, 0, 0), "no message"),
