@@ -27,6 +27,8 @@ from kubegrade.worker import Job
 
 # A submission that ends this many workers is given up.
 PATIENCE = 3
+# How many submissions one worker has at work: its forks take a while each.
+LANES = 8
 # Frames from a worker: a report with all its cards.
 LARGEST = 1 << 26
 
@@ -52,15 +54,18 @@ class Process:
         settings = {"layers": layers, "bounds": bounds, "limits": limits}
         told = {name: asdict(each) for name, each in settings.items()}  # type: ignore[call-overload]
         self._channel.send({**told, "scratch": str(self._scratch)})
-        self.job: Job | None = None
+        self.jobs: dict[tuple[str, str, str], Job] = {}
 
     def give(self, job: Job) -> None:
-        self.job = job
+        """Another job for it to work on, beside those that it has."""
+        self.jobs[key(job)] = job
         self._channel.send(asdict(job))
 
     def take(self) -> Report:
-        """The report of the job that was given.  wire.Closed if the worker died of it."""
-        return from_json(self._channel.receive()["report"])
+        """The next report of the jobs that were given.  wire.Closed if the worker died of one."""
+        report = from_json(self._channel.receive()["report"])
+        self.jobs.pop(key(report), None)
+        return report
 
     def end(self) -> None:
         """End it, and all that it has forked."""
@@ -91,45 +96,49 @@ def grade(
     bounds: referee.Bounds,
     limits: sandbox.Limits,
 ) -> Iterator[Report]:
-    """The reports of the jobs, as they come.  Closing the iterator ends all that it has started."""
+    """The reports of the jobs, as they come; `workers` of them are at work at a time.  Closing it ends all that it has started."""
     waiting = deque((job, 1) for job in jobs)
+    tries: dict[tuple[str, str, str], int] = {}
+    workers = max(1, min(workers, len(jobs)))
+    shares = [min(LANES, workers - first) for first in range(0, workers, LANES)]
     running: list[tuple[Process, int]] = []
 
-    def put_to_work(process: Process | None) -> None:
-        if not waiting:
-            if process is not None:
-                process.end()
-            return
-        job, attempt = waiting.popleft()
-        process = process or Process(layers, bounds, limits)
-        running.append((process, attempt))
-        # A worker that is dead already shows it when its answer is awaited.
-        with contextlib.suppress(wire.Closed):
-            process.give(job)
+    def fill(process: Process, lanes: int) -> None:
+        while waiting and len(process.jobs) < lanes:
+            job, attempt = waiting.popleft()
+            tries[key(job)] = attempt
+            # A worker that is dead already shows it when its answer is awaited.
+            with contextlib.suppress(wire.Closed):
+                process.give(job)
 
     try:
-        for _ in range(min(workers, len(jobs))):
-            put_to_work(None)
+        for lanes in shares if jobs else []:
+            running.append((Process(layers, bounds, limits), lanes))
+            fill(*running[-1])
         while running:
             poll = select.poll()
             for process, _ in running:
                 poll.register(process.socket, select.POLLIN)
             ready = {fd for fd, _ in poll.poll()}
-            for process, attempt in [each for each in running if each[0].socket.fileno() in ready]:
-                running.remove((process, attempt))
-                job = process.job
-                assert job is not None
+            for process, lanes in [each for each in running if each[0].socket.fileno() in ready]:
                 try:
                     report = process.take()
                 except (wire.Closed, wire.Malformed):
+                    running.remove((process, lanes))
                     process.end()
-                    if attempt < PATIENCE:
-                        waiting.appendleft((job, attempt + 1))
-                    else:
-                        yield _given_up(job)
-                    put_to_work(None)
+                    for job in process.jobs.values():
+                        if tries[key(job)] < PATIENCE:
+                            waiting.append((job, tries[key(job)] + 1))
+                        else:
+                            yield _given_up(job)
+                    if waiting:
+                        running.append((Process(layers, bounds, limits), lanes))
+                        fill(*running[-1])
                     continue
-                put_to_work(process)
+                fill(process, lanes)
+                if not process.jobs:
+                    running.remove((process, lanes))
+                    process.end()
                 yield report
     finally:
         for process, _ in running:
@@ -149,12 +158,12 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._done: dict[str, dict[str, Any]] = {}
+        self._done: dict[tuple[str, str, str], dict[str, Any]] = {}
         if path.is_file():
             for line in path.read_bytes().splitlines():
                 try:
                     told = json.loads(line)
-                    self._done[_key(told["student"], told["lab"], told["notebook"])] = told
+                    self._done[(told["student"], told["lab"], told["notebook"])] = told
                 except (ValueError, KeyError, TypeError):
                     continue
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -164,7 +173,7 @@ class Journal:
 
     def known(self, job: Job) -> Report | None:
         """The report of this very job, from an earlier run."""
-        told = self._done.get(_key(job.student, job.lab, job.notebook))
+        told = self._done.get(key(job))
         return from_json(told) if told is not None and told["digest"] == job.digest else None
 
     def add(self, report: Report) -> None:
@@ -178,8 +187,9 @@ class Journal:
         self._file.close()
 
 
-def _key(student: str, lab: str, notebook: str) -> str:
-    return f"{student}\0{lab}\0{notebook}"
+def key(of: Job | Report) -> tuple[str, str, str]:
+    """What a job and its report are known by."""
+    return of.student, of.lab, of.notebook
 
 
 def run(

@@ -51,7 +51,7 @@ def grade(submitted: Path, options: Options) -> list[Report]:
         journal_path.unlink(missing_ok=True)
     journal = batch.Journal(journal_path)
     writer = Writer(path, course, options)
-    by_key = {(job.student, job.lab, job.notebook): job for job in jobs}
+    by_key = {batch.key(job): job for job in jobs}
     reports: list[Report] = []
     before = 0
     interrupted = False
@@ -67,7 +67,7 @@ def grade(submitted: Path, options: Options) -> list[Report]:
                 nonlocal before
                 before += not new
                 if new and not report.fault:
-                    writer.write(report, by_key[report.student, report.lab, report.notebook])
+                    writer.write(report, by_key[batch.key(report)])
                 reports.append(replace(report, said=(), marks=tuple(replace(m, card="") for m in report.marks)))
                 bar.update(task, advance=1, description=report.student[:40])
 

@@ -84,6 +84,9 @@ class Channel:
         if not poll.poll(left):
             raise Late
 
+    def fileno(self) -> int:
+        return self._sock.fileno()
+
     def close(self) -> None:
         self._sock.close()
 

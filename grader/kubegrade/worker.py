@@ -1,6 +1,6 @@
 """A warm process that grades one submission after the other, each in forks of its own.
 
-    main -> worker -> referee (a fork: has the cluster, marks)
+    main -> worker -> referees (forks: each has a cluster, and marks)
                  \\-> zygote -> warden -> inmate (runs the student's cells, behind walls)
 
 The worker itself never touches what a student wrote, except to read the notebook's JSON.  If a referee dies, what it had
@@ -12,6 +12,7 @@ from __future__ import annotations
 import gc
 import os
 import resource
+import select
 import shutil
 import signal
 import socket
@@ -19,11 +20,12 @@ import sys
 import tempfile
 import time
 import traceback
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from kubegrade import notebooks, referee, sandbox, wire
+from kubegrade import inside, notebooks, referee, sandbox, wire
 from kubegrade.report import Draft, Mark, Report, Said
 from kubegrade.zygote import Inmate, Zygote
 from kubelab import lab as labs
@@ -59,6 +61,26 @@ class Job:
     data: str | None = None
 
 
+@dataclass(slots=True)
+class Attempt:
+    """A referee at work: its process, the wire to it, what it has told so far, and the moment at which it is given up."""
+
+    job: Job
+    course: referee.Course
+    plan: notebooks.Plan
+    blank: Report
+    notes: list[str]
+    files: list[Path]
+    begun: float
+    number: int = 1
+    pid: int = 0
+    channel: wire.Channel | None = None
+    patience: float = 0.0
+    scratch: Path = Path()
+    draft: Draft = field(default_factory=Draft)
+    killed: bool = False
+
+
 class Worker:
     """See the module.  `bounds` and `limits` are for each submission; `scratch` is an empty folder for it to use."""
 
@@ -66,17 +88,22 @@ class Worker:
         self._bounds = bounds
         self._scratch = scratch
         # Before anything of a lab is loaded: what the zygote does not have, no submission can find.
-        self._zygote = Zygote(layers, limits, self._scratch)
+        self._zygote = Zygote(layers, limits, inside.warm(scratch / "ipython"))
         self._courses: dict[tuple[str, str, str], referee.Course] = {}
         self._clusters: dict[tuple[str, int | None], list[Embedded]] = {}
         self._rehearsed: set[str] = set()
 
     def grade(self, job: Job) -> Report:
-        """Grade one submission.  What is wrong with it is in the report; an exception is this program's own fault.
+        """Grade one submission.  What is wrong with it is in the report; an exception is this program's own fault."""
+        begun = self.begin(job)
+        while isinstance(begun, Attempt):
+            assert begun.channel is not None
+            begun = self.go_on(begun)
+        return begun
 
-        A referee or an inmate that was killed, and not by itself or by us, is given a second chance from the beginning.
-        """
-        start = time.monotonic()
+    def begin(self, job: Job) -> Attempt | Report:
+        """Start a referee on a submission, or say at once why there is nothing to grade."""
+        begun = time.monotonic()
         course = self._course(job)
         blank = Report(
             student=job.student, lab=job.lab, notebook=job.notebook, digest=job.digest, marks=tuple(_blank(course))
@@ -97,21 +124,96 @@ class Worker:
             told = [_replace_message(each, str(problem)) for each in blank.marks]
             return _replace(blank, marks=tuple(told), reason=str(problem))
         plan = notebooks.plan(course.source, cells)
-        port = self._warm(job, course)
-        attempt = 1
-        draft, killed = self._attempt(course, plan, port, files)
-        if killed:
-            attempt = 2
-            draft, _ = self._attempt(course, plan, port, files)
-        marks = [_texts(course, plan, draft.marks.get(each.task, each)) for each in blank.marks]
+        attempt = Attempt(job, course, plan, blank, notes, files, begun)
+        self._fork(attempt)
+        return attempt
+
+    def go_on(self, attempt: Attempt) -> Attempt | Report:
+        """Take in what a referee has told next; the report when it was the last.
+
+        A referee or an inmate that was killed, and not by itself or by us, gets a second chance from the beginning.
+        """
+        assert attempt.channel is not None
+        try:
+            told = attempt.channel.receive(attempt.patience)
+            if "end" not in told:
+                attempt.killed = _take(attempt.draft, told) or attempt.killed
+                return attempt
+        except (wire.Closed, wire.Malformed):
+            attempt.killed = True
+        except wire.Late:
+            attempt.draft.notes.append("The grading of this submission did not come to an end and was stopped.")
+        self.stop(attempt)
+        if attempt.killed and attempt.number == 1:
+            attempt.number, attempt.killed, attempt.draft = 2, False, Draft()
+            self._fork(attempt)
+            return attempt
+        plan, draft = attempt.plan, attempt.draft
+        marks = [_texts(attempt.course, plan, draft.marks.get(each.task, each)) for each in attempt.blank.marks]
         return _replace(
-            blank,
+            attempt.blank,
             marks=tuple(marks),
-            notes=tuple(dict.fromkeys([*notes, *plan.notes.get("", []), *draft.notes])),
+            notes=tuple(dict.fromkeys([*attempt.notes, *plan.notes.get("", []), *draft.notes])),
             said=tuple(draft.said[index] for index in sorted(draft.said)),
-            seconds=round(time.monotonic() - start, 3),
-            attempts=attempt,
+            seconds=round(time.monotonic() - attempt.begun, 3),
+            attempts=attempt.number,
         )
+
+    def stop(self, attempt: Attempt) -> None:
+        """End a referee; its inmate ends with it."""
+        assert attempt.channel is not None
+        attempt.channel.close()
+        os.kill(attempt.pid, signal.SIGKILL)
+        os.waitpid(attempt.pid, 0)
+        shutil.rmtree(attempt.scratch, ignore_errors=True)
+
+    # -- one submission -----------------------------------------------------------------------------------------
+
+    def _fork(self, attempt: Attempt) -> None:
+        ports = self._warm(attempt.job, attempt.course)
+        attempt.scratch = Path(tempfile.mkdtemp(dir=self._scratch))
+        ours, theirs = socket.socketpair()
+        attempt.pid = os.fork()
+        if attempt.pid == 0:
+            code = 1
+            try:
+                ours.close()
+                sandbox.die_with_parent()
+                self._referee(attempt, ports, wire.Channel(theirs))
+                code = 0
+            except wire.Closed:
+                # The worker has gone: nobody is there to be told.
+                code = 0
+            except BaseException:
+                traceback.print_exc()
+            finally:
+                os._exit(code)
+        theirs.close()
+        attempt.channel = wire.Channel(ours)
+        # Its own bounds end a referee; this is for one that is stuck.
+        attempt.patience = time.monotonic() + self._bounds.submission + 60 + 30 * len(attempt.blank.marks)
+
+    def _referee(self, attempt: Attempt, ports: list[Embedded], channel: wire.Channel) -> None:
+        """The life of a referee, in its own process."""
+        gc.disable()
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        if sys.platform.startswith("linux"):
+            mapped = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
+            resource.setrlimit(resource.RLIMIT_AS, (mapped + REFEREE_MEMORY,) * 2)
+        spare, course, plan = list(ports), attempt.course, attempt.plan
+
+        def start() -> Embedded:
+            if spare:
+                return spare.pop()
+            assert course.spec is not None
+            return _start(course.spec)
+
+        def spawn() -> Inmate:
+            return self._zygote.spawn(attempt.scratch, attempt.files)
+
+        judge = referee.Referee(course, start, spawn, channel.send, self._bounds)
+        judge.grade(plan, plan.notes)
+        channel.send({"end": True})
 
     def _rehearse(self, course: referee.Course) -> None:
         """Grade the teacher's own notebook here, and forget it: what it needs is then loaded before the first fork."""
@@ -122,81 +224,6 @@ class Worker:
         referee.Referee(
             course, lambda: _start(spec), lambda: self._zygote.spawn(scratch), lambda told: None, self._bounds
         ).grade(plan, {})
-
-    # -- one submission -----------------------------------------------------------------------------------------
-
-    def _attempt(
-        self, course: referee.Course, plan: notebooks.Plan, port: list[Embedded], files: list[Path]
-    ) -> tuple[Draft, bool]:
-        """What a fork of this process told of the submission, and whether somebody killed it or its inmate."""
-        scratch = Path(tempfile.mkdtemp(dir=self._scratch))
-        ours, theirs = socket.socketpair()
-        pid = os.fork()
-        if pid == 0:
-            code = 1
-            try:
-                ours.close()
-                sandbox.die_with_parent()
-                self._referee(course, plan, port, wire.Channel(theirs), scratch, files)
-                code = 0
-            except wire.Closed:
-                # The worker has gone: nobody is there to be told.
-                code = 0
-            except BaseException:
-                traceback.print_exc()
-            finally:
-                os._exit(code)
-        theirs.close()
-        draft, killed = Draft(), False
-        channel = wire.Channel(ours)
-        # Its own bounds end a referee; this is for one that is stuck.
-        patience = time.monotonic() + self._bounds.submission + 60 + 30 * len(course.source.items)
-        try:
-            while True:
-                told = channel.receive(patience)
-                if "end" in told:
-                    break
-                killed = _take(draft, told) or killed
-        except (wire.Closed, wire.Malformed):
-            killed = True
-        except wire.Late:
-            draft.notes.append("The grading of this submission did not come to an end and was stopped.")
-        finally:
-            channel.close()
-            os.kill(pid, signal.SIGKILL)
-            os.waitpid(pid, 0)
-            shutil.rmtree(scratch, ignore_errors=True)
-        return draft, killed
-
-    def _referee(
-        self,
-        course: referee.Course,
-        plan: notebooks.Plan,
-        ports: list[Embedded],
-        channel: wire.Channel,
-        scratch: Path,
-        files: list[Path],
-    ) -> None:
-        """The life of a referee, in its own process."""
-        gc.disable()
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        if sys.platform.startswith("linux"):
-            mapped = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
-            resource.setrlimit(resource.RLIMIT_AS, (mapped + REFEREE_MEMORY,) * 2)
-        spare = list(ports)
-
-        def start() -> Embedded:
-            if spare:
-                return spare.pop()
-            assert course.spec is not None
-            return _start(course.spec)
-
-        def spawn() -> Inmate:
-            return self._zygote.spawn(scratch, files)
-
-        judge = referee.Referee(course, start, spawn, channel.send, self._bounds)
-        judge.grade(plan, plan.notes)
-        channel.send({"end": True})
 
     # -- what is graded against -----------------------------------------------------------------------------------
 
@@ -241,10 +268,14 @@ class Worker:
 
 
 def main() -> None:
-    """A worker as `kubegrade.batch` starts it: the first frame says how, each other one is a job."""
+    """A worker as `kubegrade.batch` starts it: the first frame says how, each other one is a job; a report for each comes back.
+
+    As many jobs as it has been given are at work at the same time, each in forks of its own.
+    """
     sandbox.die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    channel = wire.Channel(socket.socket(fileno=int(sys.argv[1])), limit=1 << 26)
+    orders = socket.socket(fileno=int(sys.argv[1]))
+    channel = wire.Channel(orders, limit=1 << 26)
     told = channel.receive()
     worker = Worker(
         sandbox.Layers(**told["layers"]),
@@ -252,16 +283,37 @@ def main() -> None:
         sandbox.Limits(**told["limits"]),
         Path(told["scratch"]),
     )
+    running: dict[int, Attempt] = {}
+
+    def step(job: Job, turn: Callable[[], Attempt | Report]) -> None:
+        """Take one turn of a job; an error of ours is that job's, and no other's."""
+        try:
+            now = turn()
+        except Exception as error:
+            traceback.print_exc()
+            fault = f"{type(error).__name__}: {error}"
+            now = Report(student=job.student, lab=job.lab, notebook=job.notebook, digest=job.digest, fault=fault)
+        if isinstance(now, Attempt):
+            assert now.channel is not None
+            running[now.channel.fileno()] = now
+        else:
+            channel.send({"report": now.to_json()})
+
     try:
         while True:
-            job = Job(**channel.receive())
-            try:
-                report = worker.grade(job)
-            except Exception as error:
-                traceback.print_exc()
-                told = f"{type(error).__name__}: {error}"
-                report = Report(student=job.student, lab=job.lab, notebook=job.notebook, digest=job.digest, fault=told)
-            channel.send({"report": report.to_json()})
+            poll = select.poll()
+            for fd in (orders.fileno(), *running):
+                poll.register(fd, select.POLLIN)
+            soonest = min((each.patience for each in running.values()), default=None)
+            left = None if soonest is None else max(0.0, soonest - time.monotonic()) * 1000
+            ready = {fd for fd, _ in poll.poll(left)}
+            late = {fd for fd, each in running.items() if each.patience <= time.monotonic()}
+            for fd in [each for each in running if each in ready | late]:
+                attempt = running.pop(fd)
+                step(attempt.job, lambda attempt=attempt: worker.go_on(attempt))  # type: ignore[misc]
+            if orders.fileno() in ready:
+                job = Job(**channel.receive())
+                step(job, lambda job=job: worker.begin(job))  # type: ignore[misc]
     except wire.Closed:
         return
 

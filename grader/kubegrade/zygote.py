@@ -1,6 +1,6 @@
 """The process from which submissions' processes are forked.
 
-It has imported what a notebook needs, and knows nothing else: no lab's checks, no course, no gradebook, no environment.  For
+It has imported what a notebook needs (`shell` is the IPython shell), and knows nothing else: no lab's checks, no course, no gradebook, no environment.  For
 each submission it forks a *warden*, which makes the namespaces and forks the *inmate*, the first process in them.  The warden
 waits: when the inmate ends it tells how, and when its referee is gone it kills the inmate.  Every process here dies with
 the one that made it.
@@ -67,7 +67,7 @@ class Inmate:
 class Zygote:
     """The worker's end: `start` forks it, `spawn` (of any process forked from the worker) asks it for an inmate."""
 
-    def __init__(self, layers: sandbox.Layers, limits: sandbox.Limits, folder: Path) -> None:
+    def __init__(self, layers: sandbox.Layers, limits: sandbox.Limits, shell: Any) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.pid = os.fork()
         if self.pid == 0:
@@ -76,7 +76,7 @@ class Zygote:
                 ours.close()
                 _close_all_but(theirs.fileno(), errors=True)
                 sandbox.die_with_parent()
-                _serve(theirs, layers, limits, folder)
+                _serve(theirs, layers, limits, shell)
                 code = 0
             except BaseException:
                 traceback.print_exc()
@@ -104,7 +104,7 @@ class Zygote:
         return inmate
 
 
-def _serve(orders: socket.socket, layers: sandbox.Layers, limits: sandbox.Limits, folder: Path) -> None:
+def _serve(orders: socket.socket, layers: sandbox.Layers, limits: sandbox.Limits, shell: Any) -> None:
     import gc
 
     os.environ.clear()
@@ -114,7 +114,6 @@ def _serve(orders: socket.socket, layers: sandbox.Layers, limits: sandbox.Limits
     # Wardens are nobody's to wait for.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     handles = inside.readable()
-    shell = inside.warm(folder / "ipython")
     gc.collect()
     gc.freeze()
     while True:
