@@ -60,5 +60,8 @@ class Client(Protocol):
     def evict(self, name: str, namespace: str) -> None:
         """Ask for a pod to go: the subresource pods/eviction.  ApiError 429 when a disruption budget forbids it."""
 
+    def serves(self, group: str, version: str, plural: str) -> bool:
+        """Whether this server has that version of a resource, as its discovery says."""
+
     def watch(self, resource: str, handler: Handler, namespace: str = "") -> Subscription:
         """Call `handler` for every object there is (ADDED) and then for every change, each in a turn of its own."""

@@ -59,3 +59,18 @@ def test_an_unknown_flag_ends_it() -> None:
         "kubectl run t --image=traefik:1.7.13 --restart=Never -- --providers.kubernetesingress; sleep 10; kubectl logs t"
     )
     assert out.stdout.endswith("Error parsing command: unknown flag: --providers.kubernetesingress\n")
+
+
+def test_a_server_without_the_old_ingresses_is_asked_in_vain() -> None:
+    """What it says is recorded in traefik's issue 8343: since 1.22 nothing serves extensions/v1beta1."""
+    cluster = Cluster("kind")
+    out = cluster.shell(
+        "kubectl create ingress web --rule='/*=web:80' && kubectl create service clusterip web --tcp=80\n"
+        "kubectl run t --image=traefik:1.7.13 -- --kubernetes; sleep 10; kubectl logs t | tail -1 | cut -d' ' -f3-\n"
+        "curl -s $(kubectl get pod t -o jsonpath='{.status.podIP}')"
+    )
+    assert out.stdout.splitlines()[-2:] == [
+        "      1 reflector.go:205] github.com/containous/traefik/vendor/k8s.io/client-go/informers/factory.go:86: Failed to list "
+        "*v1beta1.Ingress: the server could not find the requested resource (get ingresses.extensions)",
+        "404 page not found",
+    ]

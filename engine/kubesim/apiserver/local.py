@@ -54,6 +54,9 @@ class LocalClient:
             manager=self._manager,
         )
 
+    def serves(self, group: str, version: str, plural: str) -> bool:
+        return self._server.served.find(group, version, plural) is not None
+
     def get(self, resource: str, name: str, namespace: str = "") -> Object:
         found = self.find(resource, name, namespace)
         if found is None:

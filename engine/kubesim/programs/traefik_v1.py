@@ -102,10 +102,26 @@ class Traefik:
         self.log("Starting provider *kubernetes.Provider")
         self.log('ingress label selector is: ""')
         self.log("Creating in-cluster Provider client")
+        if not self.process.api.serves("extensions", "v1beta1", "ingresses"):
+            self._unheard()
+            return
         for resource in ("ingresses.networking.k8s.io", "services", "endpoints"):
             informer = self._informers[resource] = Informer(self.process.api, resource)
             informer.on_event(lambda _kind, _obj, _before: self._changed())
             informer.start()
+
+    def _unheard(self) -> None:
+        """A server since 1.22 has no Ingresses that 1.7 could read: it asks every second (client-go's reflector), and waits with
+        its first configuration for ever."""
+        if self._ended:
+            return
+        stamp = ids.utc(self.world.now)
+        self.process.log(
+            f"E{stamp:%m%d %H:%M:%S.%f}       1 reflector.go:205] "
+            "github.com/containous/traefik/vendor/k8s.io/client-go/informers/factory.go:86: Failed to list *v1beta1.Ingress: "
+            "the server could not find the requested resource (get ingresses.extensions)"
+        )
+        self.world.call_later(1.0, self._unheard, background=True)
 
     def _changed(self) -> None:
         """News: taken in at once, or when the throttle lets it."""
