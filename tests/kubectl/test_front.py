@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import http.server
 import os
 import signal
+import ssl
 import subprocess
 import sys
+import threading
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -90,10 +93,11 @@ def test_what_the_server_refuses_is_said_as_it_says_it(desk):
             "Sec-WebSocket-Version": "13",
             "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
             "Sec-WebSocket-Protocol": "v5.channel.k8s.io",
+            "Authorization": "Bearer " + desk.run("config", "view", "--raw", "-o", "jsonpath={.users[0].user.token}")[0],
         },
     )
     with pytest.raises(urllib.error.HTTPError) as refused:
-        urllib.request.urlopen(request)
+        urllib.request.urlopen(request, context=ssl._create_unverified_context())
     assert refused.value.code == 404
     assert b'pods \\"nope\\" not found' in refused.value.read()
     assert desk.errors.read_text() == ""
@@ -158,7 +162,12 @@ def test_no_server_no_file_no_rights(desk):
     assert desk.run("--kubeconfig", "absent", "get", "ns", code=1)[1] == (
         "error: stat absent: no such file or directory\n"
     )
-    server = url_of(desk).replace("http", "https")
-    assert desk.run("-s", server, "get", "ns", code=1)[1] == (
-        "Unable to connect to the server: http: server gave HTTP response to HTTPS client\n"
-    )
+    plain = http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler)
+    threading.Thread(target=plain.serve_forever, daemon=True).start()
+    try:
+        assert desk.run("-s", f"https://127.0.0.1:{plain.server_port}", "get", "ns", code=1)[1] == (
+            "Unable to connect to the server: http: server gave HTTP response to HTTPS client\n"
+        )
+    finally:
+        plain.shutdown()
+        plain.server_close()

@@ -9,6 +9,7 @@ Sources: kubernetes `pkg/apis/{networking,extensions}/v1beta1/conversion.go`, th
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
@@ -92,6 +93,8 @@ class Conversion:
     type: str = ""
     incoming: Convert = _same
     outgoing: Convert = _same
+    # How field selectors' names begin here, and there.
+    fields: tuple[tuple[str, str], ...] = ()
 
     @property
     def storage(self) -> Resource:
@@ -160,7 +163,120 @@ def _unchanged(stored: str, since: int, deprecated: int, removed: int) -> Conver
     )
 
 
+# A release that is not there: what is not removed, nor deprecated.
+NEVER = 10_000
+_METRICS, _BEHAVIOR = "autoscaling.alpha.kubernetes.io/metrics", "autoscaling.alpha.kubernetes.io/behavior"
+
+
+def _is_cpu(metric: Object) -> bool:
+    resource = metric.get("resource") or {}
+    return resource.get("name") == "cpu" and "averageUtilization" in (resource.get("target") or {})
+
+
+def _autoscaler_in(obj: Object) -> Object:
+    """autoscaling/v1 knows a target of the CPU; all else of v2 it keeps in annotations."""
+    spec = dict(obj.get("spec") or {})
+    metadata = dict(obj.get("metadata") or {})
+    notes = dict(metadata.get("annotations") or {})
+    target = spec.pop("targetCPUUtilizationPercentage", None)
+    metrics = _noted(notes, _METRICS) or []
+    if target is not None:
+        used = {"type": "Utilization", "averageUtilization": target}
+        metrics = [*metrics, {"type": "Resource", "resource": {"name": "cpu", "target": used}}]
+    if metrics:
+        spec["metrics"] = metrics
+    behavior = _noted(notes, _BEHAVIOR)
+    if behavior is not None:
+        spec["behavior"] = behavior
+    if "annotations" in metadata:
+        metadata["annotations"] = notes
+    found = {**obj, "metadata": metadata, **({"spec": spec} if "spec" in obj else {})}
+    if "status" in obj:
+        status = dict(obj["status"])
+        status.pop("currentCPUUtilizationPercentage", None)
+        found["status"] = status
+    return found
+
+
+def _noted(notes: dict[str, str], key: str) -> Any:
+    try:
+        return json.loads(notes.pop(key, "null"))
+    except ValueError:
+        return None
+
+
+def _autoscaler_out(obj: Object) -> Object:
+    spec = dict(obj["spec"])
+    notes = {}
+    metrics = spec.pop("metrics", None) or []
+    others = [each for each in metrics if not _is_cpu(each)]
+    if others:
+        notes[_METRICS] = json.dumps(others, separators=(",", ":"))
+    behavior = spec.pop("behavior", None)
+    if behavior is not None:
+        notes[_BEHAVIOR] = json.dumps(behavior, separators=(",", ":"))
+    cpu = [each for each in metrics if _is_cpu(each)]
+    if cpu:
+        spec["targetCPUUtilizationPercentage"] = cpu[0]["resource"]["target"]["averageUtilization"]
+    metadata = obj["metadata"]
+    if notes:
+        metadata = {**metadata, "annotations": {**metadata.get("annotations", {}), **notes}}
+    before = obj.get("status") or {}
+    status = {key: before[key] for key in ("observedGeneration", "lastScaleTime") if key in before}
+    status |= {key: before.get(key, 0) for key in ("currentReplicas", "desiredReplicas")}
+    for each in before.get("currentMetrics") or ():
+        used = (each.get("resource") or {}).get("current") or {}
+        if (each.get("resource") or {}).get("name") == "cpu" and "averageUtilization" in used:
+            status["currentCPUUtilizationPercentage"] = used["averageUtilization"]
+    return {**obj, "metadata": metadata, "spec": spec, "status": status}
+
+
+# events.k8s.io's name of a field -> the core group's, in the order in which they are written (`pkg/apis/events/v1`).
+_EVENT = {
+    "metadata": "metadata", "eventTime": "eventTime", "series": "series", "reportingController": "reportingComponent",
+    "reportingInstance": "reportingInstance", "action": "action", "reason": "reason", "regarding": "involvedObject",
+    "related": "related", "note": "message", "type": "type", "deprecatedSource": "source",
+    "deprecatedFirstTimestamp": "firstTimestamp", "deprecatedLastTimestamp": "lastTimestamp", "deprecatedCount": "count",
+}  # fmt: skip
+_EVENT_ALWAYS = ("metadata", "eventTime", "deprecatedSource", "deprecatedFirstTimestamp", "deprecatedLastTimestamp")
+
+
+def _event_in(obj: Object) -> Object:
+    found = {key: obj[key] for key in ("kind", "apiVersion") if key in obj}
+    return found | {old: obj[new] for new, old in _EVENT.items() if new in obj}
+
+
+def _event_out(obj: Object) -> Object:
+    found = {key: obj[key] for key in ("kind", "apiVersion") if key in obj}
+    for new, old in _EVENT.items():
+        if new in _EVENT_ALWAYS or obj.get(old) not in (None, "", {}):
+            found[new] = obj.get(old)
+    return found
+
+
 TABLE = (
+    Conversion(
+        group="autoscaling",
+        version="v1",
+        stored="horizontalpodautoscalers.autoscaling",
+        deprecated=NEVER,
+        removed=NEVER,
+        type="autoscaling.v1.HorizontalPodAutoscaler",
+        incoming=_autoscaler_in,
+        outgoing=_autoscaler_out,
+    ),
+    Conversion(
+        group="events.k8s.io",
+        version="v1",
+        stored="events",
+        since=19,
+        deprecated=NEVER,
+        removed=NEVER,
+        type="events.v1.Event",
+        incoming=_event_in,
+        outgoing=_event_out,
+        fields=(("regarding.", "involvedObject."), ("reportingController", "reportingComponent")),
+    ),
     _ingress("extensions", 14),
     _ingress("extensions", 14, since=18),
     _ingress("networking.k8s.io", 19),

@@ -45,23 +45,37 @@ class Handler(handlers._Handler):
         self.call.version = conversion.storage.versions[0]
 
     def run(self) -> http.Response:
+        self.request = self._selecting()
         warning = self.conversion.warning(self.server.settings.minor)
         if warning:
             self.call.warn(warning)
         try:
             if self.request.method in ("POST", "PUT") and self.request.body:
-                self.request = replace(self.request, body=self._incoming(), headers=self._as_json())
+                self.request = replace(self.request, body=self._incoming(self.request), headers=self._as_json())
             return super().run()
         except ApiError as error:
             raise self._renamed(error) from None
 
+    def _selecting(self) -> http.Request:
+        """The request with the names of the stored version's fields in its field selector."""
+
+        def renamed(key: str, value: str) -> str:
+            if key == "fieldSelector":
+                for here, there in self.conversion.fields:
+                    value = ",".join(
+                        there + part.removeprefix(here) if part.startswith(here) else part for part in value.split(",")
+                    )
+            return value
+
+        return replace(self.request, query=tuple((key, renamed(key, value)) for key, value in self.request.query))
+
     def _as_json(self) -> dict[str, str]:
         return {**self.request.headers, "content-type": negotiation.JSON}
 
-    def _incoming(self) -> bytes:
-        """The body, in the stored version."""
+    def _incoming(self, request: http.Request, applied: bool = False) -> bytes:
+        """Its body, in the stored version; what is `applied` has no more fields than it names."""
         old, call = self._old, self.call
-        body = bodies.read(self.request, old.api_version, old.kind)
+        body = bodies.read(request, old.api_version, old.kind)
         if not isinstance(body.value, dict):
             raise messages.bad_request(
                 f"couldn't get version/kind; json parse error: {body.failure or 'not an object'}"
@@ -73,6 +87,8 @@ class Handler(handlers._Handler):
             raise messages.bad_request(
                 f'{old.kind} in version "{call_version}" cannot be handled as a {old.kind}: {error}'
             ) from None
+        if applied:
+            decoded = body.value
         named = {"kind": call.resource.kind, **decoded, "apiVersion": old.api_version}
         return wire.encode(self.conversion.into(named))
 
@@ -80,8 +96,14 @@ class Handler(handlers._Handler):
         """A patch speaks of the object as this version shows it."""
         media = negotiation.content_type(self.request)
         kind = patching.KINDS.get(media)
-        if kind is None or kind == "apply":
+        if kind is None:
             raise messages.unsupported_media_type(negotiation.PATCHES)
+        if kind == "apply":
+            # Its owners are noted with the fields of the stored version.
+            headers = {**self.request.headers, "content-type": media}
+            body = replace(self.request, headers={**self.request.headers, "content-type": negotiation.YAML})
+            self.request = replace(self.request, body=self._incoming(body, applied=True), headers=headers)
+            return super().patch()
         patchhandler._check_options(self, kind)
         patch, _ = patchhandler.parse(self.request.body, kind)
 
