@@ -449,10 +449,7 @@ def traefik(preset: Preset) -> list[Object]:
         if obj["kind"] == "Deployment":
             args = obj["spec"]["template"]["spec"]["containers"][0]["args"]
             if "gateway-api" in preset.addons:
-                args += [
-                    "--providers.kubernetesgateway",
-                    "--providers.kubernetesgateway.statusaddress.hostname=localhost",
-                ]
+                args += bundles.GATEWAY_FLAGS
             if preset.cloud or "metallb" in preset.addons:
                 args[:] = [word for arg in args for word in _behind_a_cloud(arg)]
         if (
@@ -477,8 +474,12 @@ def _behind_a_cloud(arg: str) -> list[str]:
 
 def gateway_api(preset: Preset) -> list[Object]:
     """The Gateway API's definitions, and Traefik's class where Traefik is."""
-    found = bundles.objects("gateway-api")
-    return [each for each in found if each["kind"] != "GatewayClass" or "traefik" in preset.addons]
+    return bundles.objects("gateway-api") + (bundles.file_objects("gateway-class") if "traefik" in preset.addons else [])
+
+
+def openshift_router(preset: Preset) -> list[Object]:
+    """OpenShift's Routes and its HAProxy router on the nodes' own ports."""
+    return bundles.objects("openshift-router")
 
 
 def metallb(preset: Preset) -> list[Object]:
@@ -507,5 +508,6 @@ ADDONS: dict[str, Callable[[Preset], list[Object]]] = {
     "local-path-storage": local_path_storage,
     "traefik": traefik,
     "gateway-api": gateway_api,
+    "openshift-router": openshift_router,
     "metallb": metallb,
 }

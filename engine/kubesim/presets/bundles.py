@@ -20,7 +20,9 @@ HERE = Path(__file__).resolve().parent / "bundles"
 BUNDLES: dict[str, tuple[str, ...]] = {
     "traefik": ("traefik-crds", "traefik"),
     "traefik-crds": ("traefik-crds",),
-    "gateway-api": ("gateway-api", "gateway-class"),
+    "traefik-gateway": ("traefik-gateway",),
+    "gateway-api": ("gateway-api",),
+    "openshift-router": ("openshift-router",),
     "metallb": ("metallb",),
 }
 # Where the projects publish theirs, whatever the release: a pattern, and the files that stand for it.
@@ -46,7 +48,19 @@ def published(url: str) -> str | None:
 
 @cache
 def _file(name: str) -> str:
+    if name == "traefik-gateway":
+        # Traefik with the Gateway API's provider, and its class: for a cluster that has both sets of definitions.
+        return "---\n".join((_file("gateway-class"), _with_gateway(_file("traefik"))))
     return (HERE / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+# What Traefik is told where the Gateway API is to be served.
+GATEWAY_FLAGS = ("--providers.kubernetesgateway", "--providers.kubernetesgateway.statusaddress.hostname=localhost")
+
+
+def _with_gateway(text: str) -> str:
+    last = "        - --providers.kubernetescrd.allowemptyservices=true\n"
+    return text.replace(last, last + "".join(f"        - {flag}\n" for flag in GATEWAY_FLAGS))
 
 
 def objects(name: str) -> list[Object]:

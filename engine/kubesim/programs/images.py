@@ -50,6 +50,7 @@ MODULES = {
     ),
     "traefik": ("traefik",),
     "whoami": ("traefik/whoami",),
+    "haproxy_router": ("quay.io/openshift/origin-haproxy-router",),
     "metallb": ("quay.io/metallb/controller", "quay.io/metallb/speaker"),
     "local_path": ("kindest/local-path-provisioner", "rancher/local-path-provisioner"),
 }

@@ -158,11 +158,13 @@ class Session:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trust:
-    """What a client believes: `roots` by key id, at the time `now`; `verify=False` believes all (curl -k)."""
+    """What a client believes: `roots` by key id, at the time `now`; `verify=False` believes all (curl -k), `names=False`
+    does not mind for whom a certificate is."""
 
     roots: frozenset[str] = frozenset((PUBLIC,))
     now: float = 0.0
     verify: bool = True
+    names: bool = True
 
     def check(self, chain: Sequence[Certificate], name: str) -> None:
         """`CertificateError` with OpenSSL's reason."""
@@ -183,7 +185,7 @@ class Trust:
             raise CertificateError(
                 "self-signed certificate" if last.issuer_key == last.key else "unable to get local issuer certificate"
             )
-        if name and not chain[0].covers(name):
+        if name and self.names and not chain[0].covers(name):
             raise CertificateError(f"no alternative certificate subject name matches target host name '{name}'")
 
 
@@ -266,6 +268,50 @@ class Connection:
 
     def close(self) -> None:
         self._records.wire.close()
+
+
+class Peeked:
+    """A connection whose first bytes have been looked at."""
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        self._first: bytes | None = None
+
+    @property
+    def local(self) -> tuple[str, int]:
+        return self._wire.local
+
+    @property
+    def peer(self) -> tuple[str, int]:
+        return self._wire.peer
+
+    @property
+    def trace(self) -> Trace:
+        return self._wire.trace
+
+    async def peek(self) -> bytes:
+        if self._first is None:
+            self._first = await self._wire.recv()
+        return self._first
+
+    async def recv(self) -> bytes:
+        first, self._first = self._first, None
+        return await self._wire.recv() if first is None else first
+
+    async def send(self, data: bytes) -> None:
+        await self._wire.send(data)
+
+    def close(self) -> None:
+        self._wire.close()
+
+
+def asked_name(first: bytes) -> str:
+    """The server name (SNI) in the first bytes of a connection, which hold the whole client hello here; "" for none."""
+    try:
+        hello = json.loads(first[5 : 5 + int.from_bytes(first[3:5], "big")])["client_hello"]
+        return str(hello["server_name"])
+    except (ValueError, KeyError, TypeError):
+        return ""
 
 
 async def connect(

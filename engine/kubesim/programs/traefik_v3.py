@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from kubesim import ids
@@ -22,9 +22,6 @@ from kubesim.programs import forwarding, http, tls, traefik_api, traefik_dynamic
 from kubesim.programs.image import Process
 from kubesim.programs.traefik_static import ConfigurationError, EntryPoint, Static, read
 from kubesim.world import Cancelled
-
-if TYPE_CHECKING:
-    from kubesim.net.trace import Trace
 
 Object = dict[str, Any]
 
@@ -438,7 +435,7 @@ class _Server(http.Server):
         self._tls = context
 
     async def _connection(self, connection: http.Wire) -> None:
-        wire = _Peeked(connection)
+        wire = tls.Peeked(connection)
         try:
             first = await wire.peek()
             if first[:1] == bytes((tls.HANDSHAKE,)):
@@ -471,41 +468,6 @@ class _Server(http.Server):
         response = http.text(http.REASONS[status], status)
         response.headers.append(("Location", where))
         return response
-
-
-class _Peeked:
-    """A connection whose first bytes have been looked at."""
-
-    def __init__(self, wire: http.Wire) -> None:
-        self._wire = wire
-        self._first: bytes | None = None
-
-    @property
-    def local(self) -> tuple[str, int]:
-        return self._wire.local
-
-    @property
-    def peer(self) -> tuple[str, int]:
-        return self._wire.peer
-
-    @property
-    def trace(self) -> Trace:
-        return self._wire.trace
-
-    async def peek(self) -> bytes:
-        if self._first is None:
-            self._first = await self._wire.recv()
-        return self._first
-
-    async def recv(self) -> bytes:
-        first, self._first = self._first, None
-        return await self._wire.recv() if first is None else first
-
-    async def send(self, data: bytes) -> None:
-        await self._wire.send(data)
-
-    def close(self) -> None:
-        self._wire.close()
 
 
 def _within(obj: Object, namespaces: tuple[str, ...]) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 
-from kubesim.programs import forwarding, http
+from kubesim.programs import forwarding, http, tls
 from kubesim.programs.hello_app import DIED
 from kubesim.programs.image import Image, Process
 from kubesim.world import Cancelled
@@ -29,9 +29,12 @@ async def main(process: Process) -> int:
                 return http.text(_json(process, name, request), content_type="application/json")
         return http.text(_text(process, name, request))
 
-    process.log(f"Starting up on port {port}")
+    files = process.machine.files
+    certificate = _flag(args, "cert")
+    context = tls.context(*tls.certificates(files.read_bytes(certificate).decode())) if certificate else None
+    process.log(f"Starting up on port {port}{' with TLS' if context else ''}")
     try:
-        server = http.Server(process.world, handle, forwarding.Style())
+        server = http.Server(process.world, handle, forwarding.Style(), context=context)
         await server.serve(process.machine.net.listen("tcp", "", port))
     except Cancelled:
         return DIED
