@@ -96,7 +96,7 @@ def grade(
     bounds: referee.Bounds,
     limits: sandbox.Limits,
 ) -> Iterator[Report]:
-    """The reports of the jobs, as they come; `workers` of them are at work at a time.  Closing it ends all that it has started."""
+    """The reports of the jobs, as they come; `workers` of them are at work at a time.  Closing it ends all it has started."""
     waiting = deque((job, 1) for job in jobs)
     tries: dict[tuple[str, str, str], int] = {}
     workers = max(1, min(workers, len(jobs)))

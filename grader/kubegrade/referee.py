@@ -17,12 +17,13 @@ The cluster's time is virtual and its work is bounded by wall time: a command th
 
 from __future__ import annotations
 
+import json
 import random
 import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from kubegrade import notebooks, wire
@@ -78,8 +79,33 @@ class Course:
     checks: dict[str, Any] | None = None
 
 
+class Diverged(Exception):
+    """A notebook whose beginning is the teacher's did not ask what the teacher's asked."""
+
+
+@dataclass(slots=True)
+class Beginning:
+    """The cells before the first one of a student's own, as the teacher's notebook has them, already gone through once.
+
+    `sources` are the cells, `asked` for each of them the questions and their answers (JSON), `port` the cluster as it stands
+    after them.  The cluster is deterministic: who asks the same gets the same answers, and the same cluster.
+    """
+
+    port: Embedded
+    sources: list[str] = field(default_factory=list)
+    asked: list[list[tuple[str, str]]] = field(default_factory=list)
+
+    def begins(self, plan: notebooks.Plan) -> bool:
+        """Whether the plan begins with these very cells."""
+        return bool(self.sources) and [each.source for each in plan.steps[: len(self.sources)]] == self.sources
+
+
 class Referee:
-    """See the module.  `tell` is given each mark and each cell's output as it comes."""
+    """See the module.  `tell` is given each mark and each cell's output as it comes.
+
+    With a `beginning` its cells are run, and their questions answered from it: Diverged is raised if they ask anything else,
+    and then nothing is lost but time.
+    """
 
     def __init__(
         self,
@@ -88,14 +114,18 @@ class Referee:
         spawn: Callable[[], Inmate],
         tell: Callable[[dict[str, Any]], None],
         bounds: Bounds,
+        beginning: Beginning | None = None,
     ) -> None:
         self._course = course
+        self._beginning = beginning
+        self._script: list[tuple[str, str]] | None = None
+        self._heard: list[tuple[str, str]] | None = None
         self._start = start
         self._spawn = spawn
         self._tell = tell
         self._bounds = bounds
         self._inmate: Inmate | None = None
-        self._port: Embedded | None = None
+        self._port: Embedded | None = beginning.port if beginning else None
         self._opened = False
         self._muted = False
         self._end = 0.0
@@ -120,12 +150,46 @@ class Referee:
 
     # -- the turns ------------------------------------------------------------------------------------------
 
+    def begin(self, plan: notebooks.Plan) -> Beginning | None:
+        """Go through the teacher's cells before the first of a student's own, and write down what they ask.  None if there are
+        none, or if they leave something open (a watch)."""
+        self._end = time.monotonic() + self._bounds.submission
+        begun = Beginning(port=self.port)
+        for step in plan.steps:
+            if step.mark or step.work:
+                break
+            heard: list[tuple[str, str]] = []
+            self._heard = heard
+            self._run(step)
+            begun.sources.append(step.source)
+            begun.asked.append(heard)
+        self._heard = None
+        if not begun.sources or self._streams or self._restarts or self._losses or self._resets:
+            return None
+        return begun
+
+    def _follow(self, step: notebooks.Step, script: list[tuple[str, str]]) -> None:
+        """A cell of the beginning: run, with its questions answered from the script."""
+        self._script = list(reversed(script))
+        try:
+            done = self._order(step)
+        except (Gone, wire.Malformed, wire.Late, TooLong) as error:
+            raise Diverged from error
+        if self._script or done.get("error") == "KeyboardInterrupt":
+            raise Diverged
+        self._script = None
+        self._said(step, done)
+        self._ran.append(step)
+
     def grade(self, plan: notebooks.Plan, notes: dict[str, list[str]]) -> None:
         """Take all turns of the plan."""
         self._end = time.monotonic() + self._bounds.submission
         stopped = ""
         try:
-            for step in plan.steps:
+            for number, step in enumerate(plan.steps):
+                if self._beginning is not None and number < len(self._beginning.sources):
+                    self._follow(step, self._beginning.asked[number])
+                    continue
                 if stopped and not step.mark:
                     continue
                 if step.mark:
@@ -141,9 +205,14 @@ class Referee:
                         stopped = f"Cells ended the notebook's process {self._restarts} times; the rest was not run."
                         self._tell({"note": stopped})
         finally:
-            if self._inmate is not None:
-                self._inmate.kill()
-                self._inmate.close()
+            self.close()
+
+    def close(self) -> None:
+        """End the inmate."""
+        if self._inmate is not None:
+            self._inmate.kill()
+            self._inmate.close()
+            self._inmate = None
 
     def _run(self, step: notebooks.Step) -> None:
         """One cell.  What became of it is told; if it ended the inmate, the next cell gets another."""
@@ -305,6 +374,21 @@ class Referee:
         number = said.get("number")
         number = number if isinstance(number, int) else 0
         self._questions += 1
+        asked = ""
+        if self._script is not None or self._heard is not None:
+            asked = json.dumps({name: value for name, value in said.items() if name != "number"}, sort_keys=True)
+        if self._script is not None:
+            if not self._script or self._script[-1][0] != asked:
+                raise Diverged
+            if said["ask"] == "open":
+                self._opened = True
+            return {"number": number, **json.loads(self._script.pop()[1])}
+        answer = self._answer_now(said, limit)
+        if self._heard is not None:
+            self._heard.append((asked, json.dumps(answer)))
+        return {"number": number, **answer}
+
+    def _answer_now(self, said: dict[str, Any], limit: float) -> dict[str, Any]:
         try:
             verb = _VERBS.get(str(said["ask"]))
             if verb is None or self._course.spec is None:
@@ -312,17 +396,17 @@ class Referee:
             if self._questions > self._bounds.questions:
                 raise LearnerError(f"this cell has asked its cluster more than {self._bounds.questions} times")
             with _within(min(self._bounds.question, max(0.1, limit - time.monotonic())), self._port):
-                return {"number": number, "ok": verb(self, said)}
+                return {"ok": verb(self, said)}
         except LearnerError as error:
-            return {"number": number, "error": error.message, "remedy": error.remedy}
+            return {"error": error.message, "remedy": error.remedy}
         except (TooLong, Cancelled):
-            return {"number": number, "error": "this took too long and was ended"}
+            return {"error": "this took too long and was ended"}
         except (KeyError, TypeError, ValueError, OverflowError, wire.Malformed):
-            return {"number": number, "error": "the question was not understood"}
+            return {"error": "the question was not understood"}
         except MemoryError:
-            return {"number": number, "error": "the cluster has no memory left for this"}
+            return {"error": "the cluster has no memory left for this"}
         except Exception as error:
-            return {"number": number, "error": f"{type(error).__name__}: {error}"[:500]}
+            return {"error": f"{type(error).__name__}: {error}"[:500]}
 
     def _open(self, said: dict[str, Any]) -> dict[str, Any]:
         spec = self._course.spec

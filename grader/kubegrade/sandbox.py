@@ -6,7 +6,7 @@ A process puts the walls around itself, one after the other, and can never take 
 
 | layer | keeps |
 |---|---|
-| namespaces: user, mount, net, ipc, uts, pid | other processes, the network and mounts out of sight; files are written to memory |
+| namespaces: user, mount, net, ipc, uts, pid | other processes, the network and mounts out of sight; files go to memory |
 | Landlock | files: Python's own libraries to read, the submission's scratch folder to write; signals to nobody else |
 | seccomp | no other programs, no new processes, no sockets, none of the calls that reach deep into a kernel |
 | rlimits | memory, processor time, file size, open files |

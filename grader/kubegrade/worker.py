@@ -91,7 +91,7 @@ class Worker:
         self._zygote = Zygote(layers, limits, inside.warm(scratch / "ipython"))
         self._courses: dict[tuple[str, str, str], referee.Course] = {}
         self._clusters: dict[tuple[str, int | None], list[Embedded]] = {}
-        self._rehearsed: set[str] = set()
+        self._beginnings: dict[str, referee.Beginning | None] = {}
 
     def grade(self, job: Job) -> Report:
         """Grade one submission.  What is wrong with it is in the report; an exception is this program's own fault."""
@@ -211,19 +211,39 @@ class Worker:
         def spawn() -> Inmate:
             return self._zygote.spawn(attempt.scratch, attempt.files)
 
-        judge = referee.Referee(course, start, spawn, channel.send, self._bounds)
-        judge.grade(plan, plan.notes)
+        beginning = None if attempt.job.seed is not None else self._beginnings.get(attempt.job.lab_folder)
+        if beginning is not None and (attempt.number > 1 or not beginning.begins(plan)):
+            beginning = None
+        judge = referee.Referee(course, start, spawn, channel.send, self._bounds, beginning)
+        try:
+            judge.grade(plan, plan.notes)
+        except referee.Diverged:
+            channel.send({"killed": 0})
         channel.send({"end": True})
 
-    def _rehearse(self, course: referee.Course) -> None:
-        """Grade the teacher's own notebook here, and forget it: what it needs is then loaded before the first fork."""
+    def _rehearse(self, course: referee.Course) -> referee.Beginning | None:
+        """Grade the teacher's own notebook here: what it needs is then loaded before the first fork.  What the class's
+        notebooks have in common with it, their beginning, is kept."""
         assert course.spec is not None
         spec = course.spec
         scratch = Path(tempfile.mkdtemp(dir=self._scratch))
         plan = notebooks.plan(course.source, course.source.cells)
-        referee.Referee(
-            course, lambda: _start(spec), lambda: self._zygote.spawn(scratch), lambda told: None, self._bounds
-        ).grade(plan, {})
+
+        def judge() -> referee.Referee:
+            return referee.Referee(
+                course, lambda: _start(spec), lambda: self._zygote.spawn(scratch), lambda told: None, self._bounds
+            )
+
+        first = judge()
+        try:
+            beginning = first.begin(plan)
+        finally:
+            first.close()
+        # The rest, on another cluster: this one stays as it is.
+        rest = plan.steps[len(beginning.sources) if beginning else 0 :]
+        opening = tuple(each for each in plan.steps if each.source and not each.mark)[:1]
+        judge().grade(_replace(plan, steps=(*opening, *rest)), {})
+        return beginning
 
     # -- what is graded against -----------------------------------------------------------------------------------
 
@@ -251,11 +271,11 @@ class Worker:
         if course.spec is None:
             return []
         key = (job.lab_folder, job.seed)
-        if job.lab_folder not in self._rehearsed:
-            self._rehearsed.add(job.lab_folder)
-            self._rehearse(course)
         if key not in self._clusters:
             spec = course.spec if job.seed is None else _replace(course.spec, seed=job.seed)
+            if job.lab_folder not in self._beginnings or job.seed is None:
+                # Only the lab's own seed has a class that begins alike.
+                self._beginnings = {job.lab_folder: self._rehearse(course)}
             predictions = sum(task.kind == "prediction" for task in spec.tasks)
             # One seed at a time: the clusters of a whole class would not fit.
             self._clusters = {key: [_start(spec) for _ in range(1 + predictions)]}

@@ -1,6 +1,7 @@
 """The process from which submissions' processes are forked.
 
-It has imported what a notebook needs (`shell` is the IPython shell), and knows nothing else: no lab's checks, no course, no gradebook, no environment.  For
+It has imported what a notebook needs (`shell` is the IPython shell), and knows nothing else: no lab's checks, no course, no
+gradebook, no environment.  For
 each submission it forks a *warden*, which makes the namespaces and forks the *inmate*, the first process in them.  The warden
 waits: when the inmate ends it tells how, and when its referee is gone it kills the inmate.  Every process here dies with
 the one that made it.
