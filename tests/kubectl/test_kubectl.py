@@ -153,3 +153,13 @@ def test_of_two_ready_pods_the_one_that_is_being_deleted_comes_last():
 
     leaving, staying = made("a", deletionTimestamp="2026-11-02T08:01:00Z"), made("b")
     assert [each["metadata"]["name"] for each in sorted([leaving, staying], key=podtargets.rank)] == ["b", "a"]
+
+
+def test_a_hook_does_not_sleep_longer_than_the_pod_has_to_end(bench):
+    bench.ok("create deployment web --image=nginx")
+    patch = '{"spec":{"template":{"spec":{"containers":[{"name":"nginx","lifecycle":{"preStop":{"sleep":{"seconds":%d}}}}]}}}}'
+    assert bench.kubectl(f"patch deployment web -p '{patch % 31}'").err == (
+        'The Deployment "web" is invalid: spec.template.spec.containers[0].lifecycle.preStop.sleep: Invalid value: 31: '
+        "must be non-negative and less than terminationGracePeriodSeconds (30)\n"
+    )
+    assert bench.ok(f"patch deployment web -p '{patch % 30}'") == "deployment.apps/web patched\n"

@@ -49,6 +49,7 @@ def spec(value: Object, path: str) -> list[FieldError]:
     taken: set[str] = set()
     errors += _containers(containers, f"{path}.containers", volumes, taken, host_network)
     errors += _containers(value.get("initContainers", ()), f"{path}.initContainers", volumes, taken, host_network)
+    errors += _sleeps(containers, f"{path}.containers", value.get("terminationGracePeriodSeconds"))
     if value.get("restartPolicy") not in ("Always", "OnFailure", "Never"):
         supported = ["Always", "OnFailure", "Never"]
         errors.append(unsupported(f"{path}.restartPolicy", value.get("restartPolicy", ""), supported))
@@ -276,6 +277,18 @@ def _handler(handler: Object, path: str) -> list[FieldError]:
             errors += port_reference(handler[kind].get("port", 0), f"{path}.{kind}.port")
     if "httpGet" in handler and handler["httpGet"].get("scheme") not in ("HTTP", "HTTPS"):
         errors.append(unsupported(f"{path}.httpGet.scheme", handler["httpGet"].get("scheme", ""), ["HTTP", "HTTPS"]))
+    return errors
+
+
+def _sleeps(containers: Any, path: str, grace: Any) -> list[FieldError]:
+    """validateSleepAction: a hook does not sleep longer than the pod has to end."""
+    errors = []
+    for index, container in enumerate(containers):
+        for hook, handler in (container.get("lifecycle") or {}).items():
+            seconds = ((isinstance(handler, dict) and handler.get("sleep")) or {}).get("seconds", 0)
+            if grace is not None and not 0 <= seconds <= grace:
+                detail = f"must be non-negative and less than terminationGracePeriodSeconds ({grace})"
+                errors.append(invalid(f"{path}[{index}].lifecycle.{hook}.sleep", seconds, detail))
     return errors
 
 
