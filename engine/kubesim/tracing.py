@@ -18,7 +18,7 @@ from kubesim.net.host import Host
 from kubesim.net.packet import Packet
 from kubesim.net.trace import Trace
 
-PORTS = {"http": 80, "https": 443, "tcp": 80, "udp": 53}
+PORTS = {"http": 80, "https": 443, "tcp": 80, "udp": 53, "sctp": 80}
 # What a trace's source port is: any of the ephemeral ones would do, so one that is easy to recognise.
 SOURCE_PORT = 40000
 
@@ -27,7 +27,7 @@ SOURCE_PORT = 40000
 class Target:
     """Where a packet should go.  `port` is 0 for ICMP."""
 
-    protocol: Literal["tcp", "udp", "icmp"]
+    protocol: Literal["tcp", "udp", "sctp", "icmp"]
     host: str
     port: int
 
@@ -46,7 +46,10 @@ def parse(text: str) -> Target:
         return Target("icmp", url.hostname, 0)
     if url.scheme not in PORTS:
         raise LearnerError(f"{url.scheme!r} is not a protocol that can be traced", remedy)
-    return Target("udp" if url.scheme == "udp" else "tcp", url.hostname, port or PORTS[url.scheme])
+    protocol: Literal["tcp", "udp", "sctp"] = (
+        "udp" if url.scheme == "udp" else "sctp" if url.scheme == "sctp" else "tcp"
+    )
+    return Target(protocol, url.hostname, port or PORTS[url.scheme])
 
 
 async def _first_packet(

@@ -360,3 +360,24 @@ def test_a_tap_hears_live_packets_on_both_sides_of_a_translation(service):
     assert arrived.endswith("-> 172.18.0.3:30080")
     assert left.startswith("tcp 172.18.0.3:")
     assert left.endswith("-> 10.244.2.2:8080")
+
+
+@pytest.mark.parametrize(
+    ("port", "verdict", "answer"), [(80, net.Verdict.DELIVERED, ""), (81, net.Verdict.REFUSED, "R")]
+)
+def test_an_sctp_association_is_taken_or_aborted(service, port, verdict, answer):
+    """Through a Service, whose rules are as those of TCP; the answer goes back as the Service's."""
+    rules = (
+        f"-A PREROUTING -d 10.96.0.20 -p sctp --dport {port} -j DNAT --to-destination 10.244.2.2:{port}\n"
+        "-A POSTROUTING -p sctp -j MASQUERADE\n"
+    )
+    service.node1.netfilter.restore(f"*nat\n{rules}COMMIT\n")
+    service.pods["c"].stack.sctp.add(80)
+    packet = net.Packet(protocol="sctp", dst="10.96.0.20", dport=port, sport=40000)
+    trace = service.network.trace(service.pods["b"], packet)
+    assert (trace.verdict, trace.final.dst, trace.hops[-1].host) == (verdict, "10.244.2.2", "c")
+    assert (trace.reply.verdict, trace.reply.final.flags, trace.reply.final.src) == (
+        net.Verdict.DELIVERED,
+        answer,
+        "10.96.0.20",
+    )

@@ -143,3 +143,37 @@ def test_busybox_has_words_of_its_own(lan):
     assert lan.err("wget -qO- web:99") == ("wget: can't connect to remote host (10.0.0.2): Connection refused\n", 1)
     assert lan.err("wget -O- -T 2 10.0.0.77")[0].endswith("wget: download timed out\n")
     assert lan.err("wget -q web/missing") == ("wget: server returned error: HTTP/1.1 404 Not Found\n", 1)
+
+
+def test_nft_reads_blocks_and_says_what_it_does_not_list(lan):
+    blocks = "table inet f {\n chain i {\n  type filter hook input priority filter; policy accept;\n  tcp dport 81 drop\n }\n}"
+    lan.run("sudo -i")
+    assert lan.out(f"nft -f /dev/stdin <<E\n{blocks}\nE\nnft list tables") == "table inet f\n"
+    listed = lan.out("nft list ruleset")
+    assert "\t\ttcp dport 81 drop\n" in listed
+    assert lan.out(f"nft flush ruleset; nft -f - <<E\n{listed}\nE\nnft list ruleset") == listed
+    lan.run("iptables -A INPUT -p tcp --dport 82 -j DROP")
+    assert lan.out("nft list tables") == "table ip filter\ntable inet f\n"
+    result = lan.run("nft list ruleset")
+    assert (result.stdout, result.stderr.splitlines()) == (
+        listed,
+        [
+            "# Warning: table ip filter is managed by iptables-nft, do not touch!",
+            "nft: not simulated: its view of these tables; iptables-save shows their rules",
+        ],
+    )
+
+
+def test_curl_speaks_from_an_interface(lan):
+    assert lan.out("curl -s --interface eth0 -o /dev/null -w '%{local_ip}\n' web") == "10.0.0.1\n"
+    assert lan.run("curl -sS --interface eth7 web").exit_code == 45
+
+
+def test_tcpdump_takes_options_behind_its_expression(lan):
+    lan.run("sudo -i")
+    assert (
+        lan.out("tcpdump -ni eth0 port 80 -c 1 2>/dev/null & sleep 1; curl -so /dev/null web; wait").count(
+            "> 10.0.0.2.80: Flags [S]"
+        )
+        == 1
+    )

@@ -121,6 +121,7 @@ def _soa(name: str) -> Record:
 
 
 async def _resolve(socket: UdpSocket, records: Mapping[str, Sequence[str]]) -> None:
+    socket.answers = True
     for turn in itertools.count():
         try:
             data, client = await socket.recv_from()

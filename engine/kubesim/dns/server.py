@@ -43,6 +43,7 @@ class DnsServer:
         host, world = self.server.machine.net, self.server.machine.world
         with binding(f"udp :{self.port}"):
             self._udp = host.udp("", self.port)
+            self._udp.answers = True
         with binding(f"tcp :{self.port}"):
             self._tcp = host.listen("tcp", "", self.port)
         self._tasks = [

@@ -85,6 +85,8 @@ def what(packet: Packet) -> str:
     """A packet with what it says: flags or the ICMP message."""
     if packet.icmp:
         return str(packet)
+    if packet.protocol == "sctp" and packet.flags == "R":
+        return f"{packet} [ABORT]"
     names = {"S": "SYN", "SA": "SYN, ACK", "A": "ACK", "PA": "data", "FA": "FIN", "R": "RST", "RA": "RST"}
     return f"{packet} [{names.get(packet.flags, packet.flags)}]" if packet.flags else str(packet)
 

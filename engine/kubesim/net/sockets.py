@@ -373,7 +373,10 @@ class Connection:
 
 
 class UdpSocket:
-    """A UDP socket.  ICMP errors about what it sent are raised by `recv_from`, as on a connected socket."""
+    """A UDP socket.  ICMP errors about what it sent are raised by `recv_from`, as on a connected socket.
+
+    `answers`: its program answers each datagram, as a name server does; a dry walk follows the answer, too.
+    """
 
     def __init__(self, stack: Stack, ip: str, port: int) -> None:
         self._stack = stack
@@ -383,6 +386,7 @@ class UdpSocket:
         self._reader: Future[None] | None = None
         self._sent: dict[tuple[str, int], Outcome] = {}
         self.closed = False
+        self.answers = False
         others = stack.udp.setdefault(self.port, [])
         for other in others:
             if _overlap(other.address, self.address):

@@ -41,6 +41,8 @@ class Stack:
         self.listeners: dict[int, list[Listener]] = {}
         self.connections: dict[FourTuple, Connection] = {}
         self.udp: dict[int, list[UdpSocket]] = {}
+        # Ports on which a program takes SCTP associations, on every address (their data is not simulated).
+        self.sctp: set[int] = set()
         self.echoes: dict[int, Future[Echo]] = {}
         self._ports = host.world.rng(f"net/ports/{host.name}")
 
@@ -86,6 +88,8 @@ class Stack:
             return self._icmp(packet, by)
         if packet.protocol == "udp":
             return self._datagram(packet, by)
+        if packet.protocol == "sctp":
+            return self._init(packet, by)
         return Delivery(
             Verdict.INSUFFICIENT_INFO,
             f"it reached {self.host.name}; programs that speak {packet.protocol} are not simulated",
@@ -136,7 +140,8 @@ class Stack:
             ):
                 if by.live:
                     each.incoming(packet, by)
-                return Delivery(Verdict.DELIVERED, f"a program on {name} receives on {_where(packet)}")
+                answer = _answer(packet) if each.answers and not by.live else None
+                return Delivery(Verdict.DELIVERED, f"a program on {name} receives on {_where(packet)}", answer)
         why = f"nothing on {name} receives on {_where(packet)}"
         if not by.live and by.asked is not None:
             if _answers(packet, by.asked):
@@ -150,6 +155,19 @@ class Stack:
             inner=packet,
         )
         return Delivery(Verdict.REFUSED, why, error)
+
+    def _init(self, packet: Packet, by: walk.Walk) -> Delivery:
+        """The first chunk of an SCTP association, INIT, or what answers it: INIT ACK or ABORT (RFC 9260, 5.1 and 8.4)."""
+        name = self.host.name
+        if by.asked is not None:
+            if _answers(packet, by.asked):
+                return Delivery(Verdict.DELIVERED, f"it is back at {name}")
+            return Delivery(Verdict.REFUSED, _stranger(packet, by.asked, name))
+        if packet.dport in self.sctp:
+            return Delivery(
+                Verdict.DELIVERED, f"a program on {name} listens on {_where(packet)}", _answer(packet, flags="")
+            )
+        return Delivery(Verdict.REFUSED, f"nothing on {name} listens on {_where(packet)}", _answer(packet, flags="R"))
 
     def _icmp(self, packet: Packet, by: walk.Walk) -> Delivery:
         name = self.host.name

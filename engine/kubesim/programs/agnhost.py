@@ -53,15 +53,17 @@ class NetExec:
         http_port = _number(args, "http-port", "8080")
         udp_port = _number(args, "udp-port", "8081")
         tasks: list[Task[Any]] = []
-        if _number(args, "sctp-port", "-1") != -1:
-            self.say("not simulated: netexec over SCTP", "netexec.go:200", "E")
-            return 1
+        sctp_port = _number(args, "sctp-port", "-1")
         listener = self.machine.net.listen("tcp", "", http_port)
         tasks.append(self.world.spawn(http.Server(self.world, self.handle).serve(listener), "netexec http"))
         self.say(f"Started HTTP server on port {http_port}", "log.go:245")
         if udp_port != -1:
             tasks.append(self.world.spawn(self._udp(udp_port), "netexec udp"))
             self.say(f"Started UDP server on port  {udp_port}", "log.go:245")
+        if sctp_port != -1:
+            # Associations are taken; what would be said over them is not simulated (`/dial?protocol=sctp` says so).
+            self.machine.net.stack.sctp.add(sctp_port)
+            self.say(f"Started SCTP server on port {sctp_port}", "log.go:245")
         try:
             return await self.exiting
         except Cancelled:
@@ -71,6 +73,7 @@ class NetExec:
             await self.world.sleep(delay)
             return 0
         finally:
+            self.machine.net.stack.sctp.discard(sctp_port)
             for task in tasks:
                 task.cancel()
 
@@ -120,7 +123,9 @@ class NetExec:
 
     async def _redirect(self, request: http.Request) -> http.Response:
         code = request.param("code", "302")
-        return http.Response(status=int(code) if code.isdigit() else 302, headers=[("Location", request.param("location"))])
+        return http.Response(
+            status=int(code) if code.isdigit() else 302, headers=[("Location", request.param("location"))]
+        )
 
     async def _exit(self, request: http.Request) -> http.Response:
         code = request.param("code", "0")
@@ -148,6 +153,8 @@ class NetExec:
         tries = int(request.param("tries", "1"))
         if not host or not port.isdigit():
             return http.text("invalid request parameter. missing host or port\n", 400)
+        if protocol not in ("http", "udp"):
+            return http.text(f"not simulated: dialling over {protocol}\n", 501)
         responses: list[str] = []
         failures: list[str] = []
         for _ in range(tries):
@@ -157,7 +164,13 @@ class NetExec:
                 else:
                     found = await fetch.get(self.machine, f"http://{host}:{port}/{path}", timeout=5.0)
                     responses.append(found.body.decode("utf-8", "replace"))
-            except (fetch.Failed, http.HttpError, errors.NetError, resolver.NotResolved, world_module.TimedOut) as error:
+            except (
+                fetch.Failed,
+                http.HttpError,
+                errors.NetError,
+                resolver.NotResolved,
+                world_module.TimedOut,
+            ) as error:
                 failures.append(str(error))
         answer: dict[str, list[str]] = {}
         if responses:
@@ -178,6 +191,7 @@ class NetExec:
 
     async def _udp(self, port: int) -> None:
         socket = self.machine.net.udp("", port)
+        socket.answers = True
         try:
             while True:
                 try:
@@ -275,7 +289,9 @@ async def _grpc_health_checking(process: Process) -> int:
 
     net = process.machine.net
     listener = net.listen("tcp", "", port)
-    web = process.world.spawn(http.Server(process.world, handle).serve(net.listen("tcp", "", control)), "grpc's control")
+    web = process.world.spawn(
+        http.Server(process.world, handle).serve(net.listen("tcp", "", control)), "grpc's control"
+    )
     say(f"Http server starting to listen on :{control}", "log.go:245")
     say(f"gRPC server starting to listen on :{port}", "log.go:245")
     try:

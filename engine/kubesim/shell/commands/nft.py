@@ -1,6 +1,6 @@
 """nft (1.0): the command line; tables are `kubesim.net.nft`'s, their text `kubesim.net.nft_listing`'s.
 
-The tables that iptables-nft keeps in the kernel are not listed here: `iptables-save` shows them.
+The rules of tables that iptables-nft keeps in the kernel are not listed here, and that is said: `iptables-save` shows them.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ async def run(ctx: Context) -> int:
         ctx.complain("Operation not permitted (you must be root)")
         return 1
     for name in files:
-        text = await ctx.stdin.read() if name == "-" else decode(ctx.files.read_bytes(ctx.path(name)))
+        text = await ctx.stdin.read() if name in ("-", "/dev/stdin") else decode(ctx.files.read_bytes(ctx.path(name)))
         if not _apply(ctx, text, ""):
             return 1
     if files:
@@ -84,7 +84,10 @@ def _list(ctx: Context, words: list[str], handles: bool, command: str) -> bool:
     try:
         if what == "ruleset":
             ctx.out.write(nft_listing.ruleset(rules, family=family, now=now, handles=handles))
+            _warn(ctx, family)
         elif what in PLURAL and not rest:
+            if what == "tables":
+                ctx.out.write("".join(f"table {kind} {name}\n" for kind, name in _of_iptables(ctx, family)))
             tables = [each for each in rules.tables.values() if family in ("", each.family)]
             ctx.out.write("".join(_all(what, each, now, handles) for each in tables))
         elif what in ("table", "chain", "set", "map") and len(rest) == (1 if what == "table" else 2):
@@ -97,6 +100,21 @@ def _list(ctx: Context, words: list[str], handles: bool, command: str) -> bool:
         _complain(ctx, NftError(error.message.replace("Could not process rule: ", ""), error.at), command)
         return False
     return True
+
+
+def _of_iptables(ctx: Context, family: str) -> list[tuple[str, str]]:
+    """Family and name of the tables that iptables-nft keeps."""
+    host = ctx.machine.net
+    kinds = [("ip", host.netfilter), ("ip6", host.netfilter6)]
+    return [(kind, table.name) for kind, filters in kinds if family in ("", kind) for table in filters.tables()]
+
+
+def _warn(ctx: Context, family: str) -> None:
+    found = _of_iptables(ctx, family)
+    for kind, name in found:
+        ctx.complain(f"# Warning: table {kind} {name} is managed by iptables-nft, do not touch!")
+    if found:
+        ctx.complain("nft: not simulated: its view of these tables; iptables-save shows their rules")
 
 
 def _table(ctx: Context, family: str, name: str) -> NftTable:
