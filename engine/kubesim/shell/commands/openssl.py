@@ -1,4 +1,4 @@
-"""openssl genrsa | req | x509: keys and certificates, as far as TLS at an ingress needs them.
+"""openssl genrsa | req | x509 | s_client: keys and certificates, as far as TLS at an ingress needs them.
 
 A key here is its id in PEM's armour, and a certificate the facts that `programs.tls` knows: nothing is secret in this world.
 """
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from kubesim import ids
 from kubesim.programs import tls
+from kubesim.shell.commands import openssl_s_client
 from kubesim.shell.context import Context, not_simulated
 
 DAY = 86400.0
@@ -34,11 +35,15 @@ class _Failed(Exception):
 async def run(ctx: Context) -> int:
     commands = {"genrsa": (_genrsa, GENRSA), "req": (_req, REQ), "x509": (_x509, X509), "version": (_version, {})}
     name = ctx.args[0] if ctx.args else ""
+    if name == "s_client":
+        return await openssl_s_client.connect(ctx, _options(ctx, name, openssl_s_client.OPTIONS)[0])
     if name not in commands:
-        raise not_simulated(ctx, name or "the prompt", f"Here are: {', '.join(commands)}.")
+        raise not_simulated(ctx, name or "the prompt", f"Here are: {', '.join(commands)}, s_client.")
     command, known = commands[name]
+    piped = await ctx.stdin.read() if name == "x509" and "-in" not in ctx.args else ""
     try:
-        command(ctx, *_options(ctx, name, known))
+        options, rest = _options(ctx, name, known)
+        command(ctx, options, [piped] if piped else rest)
     except _Failed as error:
         ctx.complain(str(error))
         return 1
@@ -101,13 +106,12 @@ def _req(ctx: Context, options: dict[str, str], rest: Sequence[str]) -> None:
 
 
 def _x509(ctx: Context, options: dict[str, str], rest: Sequence[str]) -> None:
-    pem = _read(ctx, options["-in"], "certificate") if "-in" in options else ""
-    if not pem:
-        raise not_simulated(ctx, "x509 from standard input", "Name the file by -in.")
+    """`rest` is what came on standard input, where no file is named."""
+    pem = _read(ctx, options["-in"], "certificate") if "-in" in options else "".join(rest)
     try:
         found = tls.certificates(pem)[0]
     except (ValueError, IndexError):
-        raise _Failed(f"Could not find certificate from {options['-in']}") from None
+        raise _Failed(f"Could not find certificate from {options.get('-in', '<stdin>')}") from None
     begins, ends = _date(found.not_before), _date(found.not_after)
     if "-text" in options:
         lines = ["Certificate:", "    Data:", "        Version: 3 (0x2)", f"        Issuer: {_spaced(found.issuer)}"]
