@@ -162,10 +162,11 @@ def test_a_tag_means_a_release(tag: str, release: str) -> None:
 def test_openssl_shows_the_certificate_of_the_name_that_is_asked_for() -> None:
     cluster = Cluster("kind+traefik")
     done = cluster.shell(
-        "openssl req -x509 -newkey rsa:2048 -nodes -keyout k -out c -subj /CN=a.example && kubectl create secret tls a --cert=c --key=k\n"
+        "openssl req -x509 -newkey rsa:2048 -nodes -keyout k -out c -subj /CN=a.example\n"
+        "kubectl create secret tls a --cert=c --key=k\n"
         "kubectl create ingress a --rule='a.example/*=a:80,tls=a'; kubectl create service clusterip a --tcp=80; sleep 5\n"
-        "for name in a.example b.example; do openssl s_client -connect 172.18.0.3:30443 -servername $name </dev/null 2>/dev/null |"
-        " openssl x509 -noout -subject; done\n"
+        "for name in a.example b.example; do openssl s_client -connect 172.18.0.3:30443 -servername $name </dev/null 2>/dev/null "
+        "| openssl x509 -noout -subject; done\n"
         "openssl s_client -connect 172.18.0.3:30443 -noservername </dev/null 2>&1 | grep -e verify -e '^subject'\n"
         "openssl s_client -connect 172.18.0.3:30443 -servername a.example -CAfile c </dev/null | grep return\n"
         "openssl s_client -connect 172.18.0.3:1 </dev/null"
