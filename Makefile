@@ -7,7 +7,7 @@ ARGS   ?=
 JOBS   ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lab test check bench course clean
+.PHONY: help setup lab test check bench course site clean
 
 help: ## what there is
 	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ lab: setup ## open JupyterLab on the course (ARGS=--no-browser for a server)
 course: setup ## build the notebooks from their text sources
 	@$(BIN)/kubelab build
 
+site: setup ## write the course as a static book, for reading without running (ARGS=--dir=...)
+	@$(BIN)/kubelab site $(ARGS)
+
 test: $(VENV)/.test ## install what the tests need, and run them all
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
@@ -45,4 +48,4 @@ bench: setup ## measurements as JSON
 	@$(BIN)/python tests/bench/run.py $(ARGS)
 
 clean: ## remove what was made
-	rm -rf $(VENV) dist build artifacts .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) dist build artifacts site .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

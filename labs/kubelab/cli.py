@@ -164,3 +164,14 @@ def clean(cluster: str, any_cluster: bool) -> None:
     context = contexts.choose(cluster, any_cluster=any_cluster)
     for name in port.clean(context):
         click.echo(f"deleted namespace {name}")
+
+
+@main.command()
+@click.option("--dir", "folder", default="site", show_default=True, metavar="DIR", help="Where the pages are written.")
+@click.argument("labs", nargs=-1)
+def site(folder: str, labs: tuple[str, ...]) -> None:
+    """Write the course as a static book: each lab's notebook, run, as a page that needs no script."""
+    from kubelab.site import book
+
+    for path in book.write(Path(folder), labs):
+        click.echo(f"wrote {path}")

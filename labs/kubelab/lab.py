@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from kubelab import checks, display, exercises, figures, folders, magics, progress, spec
+from kubelab.port import Taken
 from kubelab.reach import Reach
 from kubesim.errors import LearnerError
 
@@ -61,6 +62,9 @@ def start(of: spec.Spec, make: Make | None = None) -> Port:
             for namespace in _namespaces(of, documents, port):
                 port.adopt(namespace)
             done = port.run_outside(apply_command(documents))
+            if "already allocated" in done.stderr:
+                port.close()
+                raise Taken(done.stderr.strip().splitlines()[-1])
             if done.exit_code:
                 raise RuntimeError(f"{of.name}/manifests: {done.stderr}")
         step("until it is at rest")
@@ -92,7 +96,9 @@ class Lab(Reach):
     def __init__(self, of: spec.Spec, port: Port | None = None, *, make: Make | None = None) -> None:
         self.spec = of
         self._make = make
-        self._port = port or self.fresh()
+        self._port: Port | None = port
+        if port is None:
+            self._port = self.fresh()
         self.answers: dict[str, str] = {}
         self.results: dict[str, checks.Result] = {}
         self._hints: dict[str, int] = {}
@@ -101,6 +107,7 @@ class Lab(Reach):
 
     @property
     def port(self) -> Port:
+        assert self._port is not None
         return self._port
 
     # -- the cluster ----------------------------------------------------------------------------------------
@@ -114,17 +121,27 @@ class Lab(Reach):
 
     def reset(self) -> Lab:
         """Back to the start: a fresh cluster.  Answers and results stay."""
-        self._port.close()
+        self.close()
+        self._port = None
         self._port = self.fresh()
         return self
 
     def close(self) -> None:
         """Put everything away: a live cluster loses the lab's namespace.  (It happens at the end of Python by itself.)"""
-        self._port.close()
+        self.port.close()
 
     def fresh(self) -> Port:
-        """Another cluster as the lab starts with it."""
-        return start(self.spec, self._make)
+        """Another cluster as the lab starts with it.
+
+        Of a node port, or a namespace that the lab's manifests name, a live cluster has one only: where the learner's own lab
+        has it, what is tried apart from it is tried on an embedded cluster.
+        """
+        try:
+            return start(self.spec, self._make)
+        except Taken:
+            if self._port is None:
+                raise
+            return start(self.spec)
 
     # -- exercises ------------------------------------------------------------------------------------------
 

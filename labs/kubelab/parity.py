@@ -40,7 +40,10 @@ MASKS = (
     (r"\b\d+(?:\.\d+)?(?= ?ms\b)", "N"),
     (r"^(real|user|sys)\s+.*", r"\1"),
     (r"^ +\d+ (?=\S)", "N "),  # uniq -c
-    (r"port \d{5}\b|:\d{5}\b", "PORT"),
+    # A node port that nobody chose, and a sender's own port; those that labs name are 8080 and below, or the API server's.
+    (r"\b3[0-2]\d{3}\b", "NODEPORT"),
+    (r"\bIP:(?!8080\b|6443\b)\d{4,5}\b", "IP:PORT"),
+    (r"\bcame to \d+ pods", "came to N pods"),
     (r"\bkind-(?:worker2?|control-plane)\b", "NODE"),
     (r"\b(?:resourceVersion|generation): ?\S+", "REVISION"),
     # kubectl's own words change with its release: 1.34 names the namespace.

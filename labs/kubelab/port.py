@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from kubesim.errors import LearnerError
+
 # Told of what a command writes, as it writes it: the stream and the text.
 Tell = Callable[[Literal["out", "err"], str], None]
 
@@ -18,6 +20,16 @@ if TYPE_CHECKING:
 
     from kubesim.net.trace import Trace
     from kubesim.shell.terminal import Result
+
+
+class Taken(LearnerError):
+    """A live cluster has one only of what the lab needs, and somebody has it."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"the lab needs what somebody else has on this cluster: {what}",
+            "Perhaps an older session's namespace is still there: kubectl get namespaces, and: kubelab clean --cluster CONTEXT",
+        )
 
 
 class Port(Protocol):

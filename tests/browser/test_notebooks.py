@@ -302,6 +302,40 @@ def test_the_terminal_runs_completes_and_keeps_its_shell(lab_server, page, root)
     assert page.left == []
 
 
+def test_an_exercise_is_answered_by_keyboard_and_the_timeline_can_be_read(lab_server, page, root):
+    open_notebook(page, lab_server, "small")
+    run_all(page)
+    card = page.locator(".kw-question")
+    card.scroll_into_view_if_needed()
+    card.locator("input[type=radio]").first.focus()
+    page.keyboard.press("ArrowDown")
+    assert card.locator("input[type=radio]").nth(1).is_checked()
+    page.keyboard.press("Tab")
+    assert page.evaluate("() => document.activeElement.textContent") == "Answer"
+    page.keyboard.press("Enter")
+    told = card.locator(".kw-told[aria-live] .kw-card")
+    told.wait_for(timeout=SECONDS * 1000)
+    assert told.locator("details svg[role=img]").count() > 0
+    told.locator("summary").first.click()
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Shift+Tab")
+    assert page.evaluate("() => document.activeElement.textContent") == "Hint"
+    page.keyboard.press("Space")
+    card.locator(".kw-told", has_text="Hint 1 of").wait_for(timeout=SECONDS * 1000)
+    rows = page.locator(".kw-timeline tbody tr")
+    assert rows.count() > 5
+    # Who acts is text in each row, for those who do not see the lanes.
+    assert all(each.locator("th").text_content().strip() for each in rows.all())
+    assert page.locator(".kw-timeline .kw-lanes:not([aria-hidden=true])").count() == 0
+    for theme in THEMES:
+        photograph(page, root, "small", theme)
+        worst = page.evaluate(
+            CONTRAST, ".kw-question *:not(:has(*)), .kw-timeline *:not(:has(*)), .kw-terminal *:not(:has(*))"
+        )
+        assert worst["ratio"] >= 4.5, (theme, worst)
+    assert page.left == []
+
+
 def test_the_stepper_steps_with_scripts_off(browser, root, tmp_path):
     """As in nbgrader's feedback: the very markup that the notebook holds, in a page without JavaScript."""
     import lab_pages

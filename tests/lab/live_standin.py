@@ -1,7 +1,8 @@
 """A live cluster for tests: `kubesim serve`'s own server in a thread, with stand-ins for `docker` and `kind` on the PATH.
 
-What is tested goes over TLS with a token, through the real kubectl and the official client, as to any cluster.  `docker exec` and
-the pods' network namespaces (`ip netns`), which the API does not offer, are answered by the stand-in out of the cluster itself.
+What is tested goes over TLS with a token, through the real kubectl and the official client, as to any cluster.  `docker exec`,
+the pods' network namespaces (`ip netns`) and the network of the nodes, which the API does not offer, are answered by stand-ins
+out of the cluster itself.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ from kubesim import http
 from kubesim.cluster import Cluster
 from kubesim.fronts import asgi, identity, pacing, serve, tunnel
 
-DOCKER = """#!{python}
-import json, os, re, socket, sys
+ASK = """#!{python}
+import json, os, re, shlex, socket, sys
 
 def ask(node, script, session):
     door = socket.socket(socket.AF_UNIX)
@@ -38,6 +39,10 @@ def ask(node, script, session):
     return done["exit_code"]
 
 args = sys.argv[1:]
+"""
+DOCKER = (
+    ASK
+    + """
 if args == ["info"]:
     sys.exit(0)
 if args[0] != "exec":
@@ -53,6 +58,15 @@ for line in sys.stdin:
         status = ask(args[2], script, str(os.getpid()))
         script = ""
 """
+)
+# Nodes are on a network of Docker's, which this computer reaches: here only the cluster's own computer outside does.
+TOOLS = ("curl", "dig", "getent", "ip", "nc", "nslookup", "ping", "traceroute")
+TOOL = (
+    ASK
+    + """
+sys.exit(ask("outside", shlex.join([os.path.basename(sys.argv[0]), *args]), ""))
+"""
+)
 KIND = """#!{python}
 import os, shutil, sys
 log = os.environ["STANDIN_LOG"]
@@ -92,7 +106,7 @@ class Door:
         writer.close()
 
     def _answer(self, node: str, script: str, session: str) -> dict[str, object]:
-        if node not in self._cluster.nodes:
+        if node != "outside" and node not in self._cluster.nodes:
             return {
                 "stdout": "",
                 "stderr": f"Error response from daemon: No such container: {node}\n",
@@ -102,7 +116,7 @@ class Door:
             return {"stdout": "".join(_namespaces(self._cluster, node)), "stderr": "", "exit_code": 0}
         key = (node, session)
         terminal = self._terminals.get(key) if session else None
-        terminal = terminal or self._cluster.terminal(f"node/{node}")
+        terminal = terminal or self._cluster.terminal(node if node == "outside" else f"node/{node}")
         if session:
             self._terminals[key] = terminal
         done = self._cluster.shell(script, terminal)
@@ -153,7 +167,7 @@ def cluster(folder: Path, monkeypatch, preset: str = "kind", seed: int = 1, spee
     thread.start()
     tools = folder / "bin"
     tools.mkdir()
-    for name, text in (("docker", DOCKER), ("kind", KIND)):
+    for name, text in (("docker", DOCKER), ("kind", KIND), *((each, TOOL) for each in TOOLS)):
         (tools / name).write_text(text.replace("{python}", sys.executable), encoding="utf-8")
         (tools / name).chmod(stat.S_IRWXU)
     shutil.copy(kubeconfig, folder / "served")

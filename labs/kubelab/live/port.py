@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 from kubelab import progress
 from kubelab.live import commands, contexts, dumps, topology
 from kubelab.live.commands import Shell
+from kubelab.port import Taken
 from kubesim import tracing
 from kubesim.errors import LearnerError
 from kubesim.net.trace import Trace, Verdict
@@ -74,12 +75,31 @@ class Live:
         self.title = f"live cluster {context}, {counted}, Kubernetes {_version(self._api)}"
 
     def close(self) -> None:
-        """Delete the lab's namespace, and end its shells."""
+        """Delete the lab's namespace, end its shells, and wait until it is gone: its node ports are free only then."""
+        if not self._end.alive:
+            return
         self._end()
+        end = time.monotonic() + PATIENCE
+        core = self._group("CoreV1Api")
+        with progress.bar("Putting the lab away") as step, contextlib.suppress(Exception):
+            # Gone is an error (404), and so is a cluster that was stopped meanwhile: both are good.
+            while time.monotonic() < end:
+                for each in self._namespaces:
+                    core.read_namespace(each, _request_timeout=10)
+                    step(f"namespace {each}")
+                time.sleep(POLL)
 
     def adopt(self, namespace: str) -> None:
         """Another namespace that the lab's own manifests make: it is marked as the lab's, and goes with it."""
-        _create_namespace(self._api, namespace)
+        from kubernetes.client import ApiException
+
+        try:
+            _create_namespace(self._api, namespace)
+        except ApiException as error:
+            if error.status != 409:
+                raise
+            self.close()
+            raise Taken(f"namespace {namespace}") from None
         self._namespaces.append(namespace)
 
     def api_client(self) -> kubernetes.client.ApiClient:

@@ -202,46 +202,4 @@ def _rules(host: Host, dump: Dump) -> None:
         )
     host.netfilter.restore(dump.rules)
     if dump.nft.strip():
-        host.nft.apply(nft_commands(dump.nft))
-
-
-def nft_commands(listing: str) -> str:
-    """`nft list table` as the commands that would make the table: `add table`, `add chain`, `add rule`, `add set`."""
-    out: list[str] = []
-    table = block = ""
-    inside: list[str] = []
-    lines = iter(listing.splitlines())
-    for line in lines:
-        words = line.split()
-        if not words:
-            continue
-        if words[0] == "table":
-            table = " ".join(words[1:3])
-            out.append(f"add table {table}")
-        elif words[0] in ("chain", "set", "map") and words[-1] == "{" and not block:
-            block = f"{words[0]} {table} {words[1]}"
-            inside = []
-        elif words == ["}"] and block:
-            out += _nft_block(block, inside)
-            block = ""
-        elif block:
-            text = line.strip()
-            while text.count("{") > text.count("}"):
-                text += " " + next(lines).strip()
-            inside.append(text)
-    # What a rule names must be there before it.
-    order = ("add table", "add set", "add map", "add chain", "add element", "add rule")
-    return "\n".join(each for start in order for each in out if each.startswith(start)) + "\n"
-
-
-def _nft_block(block: str, inside: list[str]) -> list[str]:
-    kind = block.split()[0]
-    if kind == "chain":
-        options = [each for each in inside if each.startswith(("type ", "comment "))]
-        rules = [each for each in inside if each not in options]
-        made = f"add {block}" + (" { " + " ; ".join(each.rstrip(";") for each in options) + " ; }" if options else "")
-        return [made, *(f"add rule {block.partition(' ')[2]} {each}" for each in rules)]
-    elements = [each for each in inside if each.startswith("elements")]
-    options = [each for each in inside if each not in elements]
-    made = f"add {block} {{ " + " ; ".join(each.rstrip(";") for each in options) + " ; }"
-    return [made, *(f"add element {block.partition(' ')[2]} {each.partition('=')[2].strip()}" for each in elements)]
+        host.nft.apply(dump.nft)
