@@ -136,6 +136,7 @@ def test_busybox_has_words_of_its_own(lan):
     assert lan.out("ping -c 1 web").startswith(
         "PING web (10.0.0.2): 56 data bytes\n64 bytes from 10.0.0.2: seq=0 ttl=64 time=0."
     )
+    assert lan.out("arp -n").startswith("? (10.0.0.2) at 02:42:")
     assert lan.err("ping -c 1 nosuch") == ("ping: bad address 'nosuch'\n", 1)
     assert lan.err("nc -zv web 80") == ("web (10.0.0.2:80) open\n", 0)
     assert lan.err("nc -zv web 99") == ("nc: web (10.0.0.2:99): Connection refused\n", 1)

@@ -22,7 +22,7 @@ DEBIAN = _CORE - {"ps"} | commands("apt-get apt bash comm diff getent join mawk 
 BUILDPACK = DEBIAN | commands("curl wget git openssl ps make")
 # BusyBox, with the applets that matter here.
 BUSYBOX = _CORE | commands("""
-    ash busybox diff ifconfig ip less nc netstat nslookup ping ping6 route tar telnet top traceroute vi watch
+    arp ash busybox diff ifconfig ip less nc netstat nslookup ping ping6 route tar telnet top traceroute vi watch
     wget httpd
 """)
 ALPINE = BUSYBOX - {"httpd"} | frozenset(["apk", "getent"])
