@@ -123,6 +123,9 @@ def main() -> None:
     parser.add_argument(
         "--services", type=int, nargs="*", default=rules.SIZES, metavar="N", help="rules and walks at N Services each"
     )
+    parser.add_argument(
+        "--without-api", action="store_true", help="leave the API server's part away: it takes a minute"
+    )
     asked = parser.parse_args()
     preset = asked.preset
     figures = {
@@ -134,6 +137,10 @@ def main() -> None:
         "memory": memory(preset),
         "dns": answers.measure(preset),
     }
+    if not asked.without_api:
+        import api
+
+        figures["api"] = api.measure()
     if asked.services:
         figures["rules"] = rules.measure(tuple(asked.services))
     print(json.dumps(figures, indent=2))

@@ -9,6 +9,7 @@ Sources: `pkg/registry/core/service/ipallocator/ipallocator.go` (calculateRangeO
 from __future__ import annotations
 
 import ipaddress
+from itertools import chain
 
 from kubesim.world import World
 
@@ -42,7 +43,7 @@ class Pool:
             if low > high:
                 continue
             start = self._rng.randint(low, high)
-            for number in (*_upto(start, high), *_upto(low, start - 1)):
+            for number in chain(_upto(start, high), _upto(low, start - 1)):
                 if number not in self.taken:
                     return number
         raise Full
