@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import random
+import re
 from typing import Any
 
 import pytest
+import yaml
 
 from kubesim import http
 from kubesim.cluster import Cluster
@@ -444,3 +447,74 @@ def test_a_definition_takes_its_objects_along() -> None:
     # It may come again, and starts empty.
     apply(cluster, DEFINITION)
     assert shell(cluster, "kubectl get ct") == "No resources found in default namespace.\n"
+
+
+VALUES: list[Any] = [None, 0, -1, 1.5, "", "x", True, [], {}, [None], ["a"], {"a": 1}, {"type": "string"}, "[", 10**30]
+
+
+def mutated(rng: random.Random, value: Any) -> Any:
+    """A copy with one to three of its parts replaced or gone."""
+    value = json.loads(json.dumps(value))
+    for _ in range(rng.randint(1, 3)):
+        places: list[tuple[Any, Any]] = []
+        todo = [value]
+        while todo:
+            at = todo.pop()
+            inside = at.items() if isinstance(at, dict) else enumerate(at) if isinstance(at, list) else ()
+            for key, item in inside:
+                places.append((at, key))
+                todo.append(item)
+        if not places:
+            break
+        at, key = rng.choice(places)
+        if rng.random() < 0.25:
+            del at[key]
+        else:
+            at[key] = json.loads(json.dumps(rng.choice(VALUES)))
+    return value
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_whatever_is_sent_is_answered(seed: int) -> None:
+    """Definitions and objects that are broken by chance: no traceback, and 500 only where upstream has it too."""
+    rng, cluster = random.Random(seed), Cluster("bare")
+    definition, obj = yaml.safe_load(DEFINITION), yaml.safe_load(OBJECT)
+    definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    one = f"{BASE}/my"
+    answers = []
+
+    def send(method: str, path: str, body: Any = None, kind: str = "application/json") -> int:
+        status, answer = ask(cluster, method, path, body, kind)
+        cluster.settle(5)
+        answers.append((status, answer.get("message", "") if isinstance(answer, dict) else ""))
+        return status
+
+    for _ in range(20):
+        if send("POST", definitions, mutated(rng, definition) if rng.random() < 0.5 else definition) != 201:
+            continue
+        for _ in range(4):
+            send("POST", BASE, mutated(rng, obj))
+            send("PATCH", f"{one}?fieldManager=a&force=1", mutated(rng, obj), "application/apply-patch+yaml")
+            send("PATCH", one, {"spec": rng.choice(VALUES)}, "application/merge-patch+json")
+            send("PUT", one, mutated(rng, obj))
+            send("GET", BASE)
+            send("GET", f"{one}/scale")
+        send("GET", "/openapi/v2")
+        send("PUT", f"{definitions}/crontabs.stable.example.com", mutated(rng, definition))
+        send("DELETE", f"{definitions}/crontabs.stable.example.com")
+    failed = {message for status, message in answers if status >= 500}
+    assert all(re.search("failed to create typed patch object|the spec replicas field", each) for each in failed), (
+        failed
+    )
+    assert sum(status == 201 for status, _ in answers) > 10
+
+
+def test_it_lasts_over_a_restart() -> None:
+    from kubesim import snapshot
+
+    cluster = Cluster("bare")
+    apply(cluster, DEFINITION)
+    apply(cluster, OBJECT)
+    again = Cluster(saved=snapshot.read(snapshot.take(cluster, {}), "state"))
+    assert shell(again, "kubectl get ct") == shell(cluster, "kubectl get ct")
+    assert apply(again, OBJECT.replace("image: web", "image: other")) == "crontab.stable.example.com/my configured\n"

@@ -13,7 +13,7 @@ from kubesim import schema
 from kubesim.apiserver import bodies, fielderrors, fieldsets, managedfields, messages, negotiation
 from kubesim.apiserver.call import Call
 from kubesim.errors import ApiError
-from kubesim.machinery import objects
+from kubesim.machinery import gotext, objects
 
 Object = dict[str, Any]
 
@@ -63,23 +63,33 @@ def _read(handler: Any) -> Object:
 
 def _check(call: Call, patch: Object) -> None:
     metadata = patch.get("metadata") or {}
-    if metadata.get("managedFields") is not None:
-        raise messages.bad_request("metadata.managedFields must be nil")
+    if isinstance(metadata, dict):
+        if metadata.get("managedFields") is not None:
+            raise messages.bad_request("metadata.managedFields must be nil")
+        metadata.setdefault("name", call.name)
+        patch["metadata"] = metadata
     bodies.check_kind(call.resource, call.version, patch)
-    patch.setdefault("metadata", {}).setdefault("name", call.name)
     problem = _problem(fieldsets.root(call.resource.type(call.version)), patch, "")
     if problem:
         group, _, version = ("/" + call.resource.group_version(call.version)).rpartition("/")
-        where = f"{metadata.get('namespace', '')}/{call.name}; {group.strip('/')}/{version}, Kind={call.resource.kind}"
+        namespace = metadata.get("namespace", "") if isinstance(metadata, dict) else ""
+        where = f"{namespace}/{call.name}; {group.strip('/')}/{version}, Kind={call.resource.kind}"
         raise messages.unknown(f"failed to create typed patch object ({where}): {problem}")
 
 
 def _problem(shape: fieldsets.Shape, value: Any, path: str) -> str:
     """The first thing in the patch that the schema has not, or "" (typed.AsTyped)."""
     kind = shape.kind
+    if value is None:
+        return ""
+    wrong = _wrong_type(kind, value)
+    if wrong:
+        return f"{path}: {wrong}"
     if kind.startswith("[]"):
-        if not isinstance(value, list) or shape.atomic:
+        if shape.atomic:
             return ""
+        if shape.keys and not all(isinstance(item, dict) for item in value):
+            return f"{path}: associative list with keys may not have non-map elements"
         seen: set[str] = set()
         for element, inner, item in fieldsets.children(shape, value):
             if element in seen:
@@ -103,6 +113,32 @@ def _problem(shape: fieldsets.Shape, value: Any, path: str) -> str:
         if found:
             return found
     return ""
+
+
+# Scalars of the schema, and what structured-merge-diff calls them (typed/validate.go).
+_EXPECTED: dict[str, tuple[str, type | tuple[type, ...]]] = {
+    "string": ("string", str),
+    "bool": ("boolean", bool),
+    "int32": ("numeric (int or float)", (int, float)),
+    "int64": ("numeric (int or float)", (int, float)),
+    "float64": ("numeric (int or float)", (int, float)),
+}
+
+
+def _wrong_type(kind: str, value: Any) -> str:
+    """ "expected list, got ..." where a value has another type than the schema says, or ""."""
+    name, types = _EXPECTED.get(kind, ("", object))
+    if kind.startswith("[]"):
+        name, types = "list", list
+    elif kind.startswith("{}") or ("." in kind and schema.find_type(kind) is not None):
+        name, types = "map", dict
+    if not name or (isinstance(value, types) and not (isinstance(value, bool) and types is not bool)):
+        return ""
+    if name == "string":
+        return f"expected string, got &value.valueUnstructured{{Value:{gotext.sharp_v(value)}}}"
+    if name.startswith("numeric"):
+        return f"expected {name}, got {gotext.type_name(value)}"
+    return f"expected {name}, got &{{{gotext.v(value)}}}"
 
 
 def _mine(call: Call, patch: Object) -> fieldsets.Paths:

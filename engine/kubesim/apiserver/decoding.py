@@ -105,7 +105,7 @@ def _struct(type_name: str) -> Reader:
                 if field is None:
                     problems.unknown(path, key)
                     continue
-                known = readers[key] = (_reader(field), _droppable(field))
+                known = readers[key] = (_OWN.get((type_.name, key)) or _reader(field), _droppable(field))
             if item is None:
                 continue
             reader, droppable = known
@@ -308,6 +308,32 @@ def _instant(value: Any, micro: bool) -> str:
     return f"{day}T{clock}Z"
 
 
+def _schema_or_list(value: Any, path: str, problems: Problems) -> Any:
+    """JSONSchemaPropsOrArray.UnmarshalJSON: what is neither is nothing."""
+    inner = _struct(_JSON_SCHEMA)
+    if isinstance(value, dict):
+        return inner(value, path + ".", problems)
+    if isinstance(value, list):
+        return [inner({} if item is None else item, f"{path}[{index}].", problems) for index, item in enumerate(value)]
+    return None
+
+
+def _schema_or_bool(value: Any, path: str, problems: Problems) -> Any:
+    """JSONSchemaPropsOrBool.UnmarshalJSON."""
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, dict):
+        return _struct(_JSON_SCHEMA)(value, path + ".", problems)
+    raise DecodeError("boolean or JSON schema expected")
+
+
+# Fields whose types decode themselves in Go; the table of types has them as `any`.
+_JSON_SCHEMA = "apiextensions.v1.JSONSchemaProps"
+_OWN: dict[tuple[str, str], Reader] = {
+    (_JSON_SCHEMA, "items"): _schema_or_list,
+    (_JSON_SCHEMA, "additionalItems"): _schema_or_bool,
+    (_JSON_SCHEMA, "additionalProperties"): _schema_or_bool,
+}
 _SCALARS: dict[str, Reader] = {
     "string": _string,
     "bool": _bool,

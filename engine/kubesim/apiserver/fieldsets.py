@@ -114,14 +114,14 @@ def key_of(shape: Shape, item: Any) -> str:
 
 
 def _single(shape: Shape, value: Any) -> bool:
-    """A value that no schema speaks of, and that has no inside."""
-    return shape.kind == DEDUCED and not isinstance(value, dict)
+    """A value without an inside: of which no schema speaks, or that is not what its schema says (it may have changed)."""
+    return value is not None and not isinstance(value, list if shape.kind.startswith("[]") else dict)
 
 
 def all_paths(shape: Shape, value: Any, path: Path, out: Paths) -> None:
     """Every node and leaf of a value that is wholly new."""
     out.add(path)
-    if shape.atomic or value is None:
+    if shape.atomic or value is None or _single(shape, value):
         return
     for element, inner, item in children(shape, value):
         all_paths(inner, item, (*path, element), out)

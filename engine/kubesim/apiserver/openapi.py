@@ -434,7 +434,7 @@ class _Operations:
     def _body(self, out: Object, action: str, reference: Object) -> None:
         if action in ("delete", "deletecollection"):
             reference = self._builder.kind("meta.v1.DeleteOptions", "", "v1", "DeleteOptions")
-        media = _PATCHES if action == "patch" else ("*/*",)
+        media: tuple[str, ...] = _PATCHES if action == "patch" else ("*/*",)
         if isinstance(self._resource, CustomResource):
             # kubectl reads here which kind of patch to send.
             media = tuple(each for each in media if "strategic" not in each)

@@ -245,6 +245,8 @@ def _inner(schema: Object, path: str) -> Errors:
     if schema.get("type") == "array":
         if not schema.get("items"):
             errors.append(fielderrors.required(f"{path}.items", "must be specified"))
+        elif isinstance(schema["items"], list):
+            errors.append(fielderrors.forbidden(f"{path}.items", "items must be a schema object and not an array"))
         else:
             here = f"{path}.items"
             errors += _typed(schema["items"], here, "must not be empty for specified array items")
