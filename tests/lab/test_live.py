@@ -204,6 +204,15 @@ def test_packets_end_as_they_would(lab, source, target, verdict):
     assert lab.trace(source.format(dns=dns), target).verdict is verdict
 
 
+def test_a_client_with_affinity_is_remembered(lab):
+    lab.shell("kubectl scale deployment shop --replicas=2; kubectl rollout status deployment shop")
+    lab.shell("kubectl expose deployment shop --name=sticky --port=80 --target-port=8080 --session-affinity=ClientIP")
+    assert len(lab.ways("pod/client", "http://sticky")) == 2
+    said = lab.shell("kubectl exec client -- curl -sS http://sticky").stdout
+    (way,) = lab.ways("pod/client", "http://sticky")
+    assert way.hops[-1].host.endswith(said.split()[-1])
+
+
 def test_a_name_or_place_that_is_not_there_is_the_learners(lab):
     with pytest.raises(LearnerError, match="cannot resolve 'nope'"):
         lab.trace("pod/client", "http://nope")

@@ -66,6 +66,17 @@ def test_a_nodes_dump_is_read():
     assert found.settings["net.ipv4.conf.all.route_localnet"] == 1
     assert found.rules.startswith("*nat\n")
     assert found.nft == ""
+    assert found.recent == {}
+
+
+@pytest.mark.parametrize("hertz", [100, 250, 1000])
+def test_what_the_kernel_remembers_is_read_in_seconds(hertz):
+    now = 2**32 + (4321 - 300) * hertz
+    told = (
+        f"### clock\n4321.00 8000.00\njiffies: {now}\n### recent\n"
+        f"KUBE-SEP-A:src=10.244.1.3 ttl: 63 last_seen: {now - 2 * hertz} oldest_pkt: 2 {now - 7 * hertz}, {now - 2 * hertz}\n"
+    )
+    assert dumps.node(told).recent == {"KUBE-SEP-A": {"10.244.1.3": [7.0, 2.0]}}
 
 
 def test_pods_are_known_by_their_addresses():

@@ -18,6 +18,8 @@ for each in net.ipv4.ip_forward net.ipv4.conf.all.route_localnet net.ipv4.conf.a
 done
 echo '### rules'; iptables-save
 echo '### nft'; nft list table ip kube-proxy 2>/dev/null
+echo '### clock'; cat /proc/uptime 2>/dev/null; grep -m1 '^jiffies' /proc/timer_list 2>/dev/null
+echo '### recent'; cd /proc/net/xt_recent 2>/dev/null && grep -H . * 2>/dev/null
 true
 """
 PODS = """\
@@ -27,6 +29,10 @@ for each in $(ip netns list | cut -d ' ' -f 1); do
   echo "### sockets $each"; ip netns exec $each ss -Hltun
 done
 """
+
+
+# What kernels are built with (CONFIG_HZ).
+HERTZ = (100, 250, 300, 1000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +46,10 @@ class Socket:
 
 @dataclass(slots=True)
 class Dump:
-    """A host as it described itself.  `addresses` are (interface, "IP/LENGTH"), `routes` the lines of `ip route`."""
+    """A host as it described itself.  `addresses` are (interface, "IP/LENGTH"), `routes` the lines of `ip route`.
+
+    `recent` is what the kernel remembers for session affinity: by list and address the ages in seconds, oldest first.
+    """
 
     addresses: list[tuple[str, str]] = field(default_factory=list)
     routes: list[str] = field(default_factory=list)
@@ -48,6 +57,7 @@ class Dump:
     settings: dict[str, int] = field(default_factory=dict)
     rules: str = ""
     nft: str = ""
+    recent: dict[str, dict[str, list[float]]] = field(default_factory=dict)
 
 
 def node(text: str) -> Dump:
@@ -82,7 +92,28 @@ def _dump(sections: dict[str, str]) -> Dump:
         },
         rules=sections.get("rules", ""),
         nft=sections.get("nft", ""),
+        recent=_recent(_lines(sections, "recent"), _lines(sections, "clock")),
     )
+
+
+def _recent(lines: list[str], clock: list[str]) -> dict[str, dict[str, list[float]]]:
+    """`KUBE-SEP-X:src=10.244.1.3 ttl: 64 last_seen: 4299 oldest_pkt: 1 4298, 4299` of /proc/net/xt_recent.
+
+    Its times are jiffies, which begin 300 s before 2**32 (Linux, include/linux/jiffies.h: INITIAL_JIFFIES): so the uptime says
+    how many are a second.
+    """
+    if len(clock) < 2:
+        return {}
+    uptime, now = float(clock[0].split()[0]), int(clock[1].split()[-1])
+    per_second = min(HERTZ, key=lambda each: abs(now - (2**32 + (uptime - 300) * each)))
+    found: dict[str, dict[str, list[float]]] = {}
+    for line in lines:
+        name, _, rest = line.partition(":src=")
+        address = rest.split()[0]
+        # "oldest_pkt" is the place in a ring of the stamp that follows it; the stamps are in the order of that ring.
+        stamps = [int(each) for each in rest.partition("oldest_pkt:")[2].replace(",", " ").split()[1:]]
+        found.setdefault(name, {})[address] = sorted(((now - each) / per_second for each in stamps), reverse=True)
+    return found
 
 
 def _sections(text: str) -> dict[str, str]:

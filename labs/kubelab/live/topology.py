@@ -201,5 +201,8 @@ def _rules(host: Host, dump: Dump) -> None:
             "Packets can be followed in kube-proxy's modes iptables and nftables.",
         )
     host.netfilter.restore(dump.rules)
+    for name, ages in dump.recent.items():
+        now = host.world.now
+        host.netfilter.recent[name] = {address: [now - each for each in listed] for address, listed in ages.items()}
     if dump.nft.strip():
         host.nft.apply(dump.nft)
