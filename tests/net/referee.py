@@ -1,7 +1,7 @@
 """The lab of `conftest`, built of real namespaces: two nodes and an outside client on a LAN, pods behind the nodes.
 
-Programs in it are this file run inside a namespace: `serve NAME PORT...` answers with its name and the peer that it sees,
-`connect` reads questions and says what came of each connection.
+Programs in it are this file run inside a namespace: `serve NAME PORT...` answers, over TCP and UDP, with its name and the peer
+that it sees; `connect` reads questions (address, port, and "udp" where it is not TCP) and says what came of each.
 """
 
 from __future__ import annotations
@@ -12,7 +12,10 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Sequence
 
+# Address, port, and "udp" where it is not TCP.
+Target = tuple[str, int] | tuple[str, int, str]
 PATIENCE = 0.7  # seconds after which a silent connection counts as dropped
 WORDS = {
     errno.ECONNREFUSED: "refused",
@@ -20,6 +23,7 @@ WORDS = {
     errno.ENETUNREACH: "network unreachable",
     errno.ETIMEDOUT: "dropped",
     errno.EINVAL: "invalid",
+    errno.EPERM: "not permitted",
 }
 
 
@@ -74,11 +78,11 @@ class RealLab:
         assert server.stdout is not None
         assert server.stdout.readline() == "ready\n"
 
-    def connect(self, name: str, targets: list[tuple[str, int]]) -> list[str]:
+    def connect(self, name: str, targets: Sequence[Target]) -> list[str]:
         """What came of a connection to each."""
         return [answers[0] for answers in self.connect_all([name], targets, 1)[name]]
 
-    def connect_all(self, clients: list[str], targets: list[tuple[str, int]], times: int) -> dict[str, list[list[str]]]:
+    def connect_all(self, clients: list[str], targets: Sequence[Target], times: int) -> dict[str, list[list[str]]]:
         """Every client asks every target, `times` times in a row; what came of it by client and target."""
         asking = {
             name: subprocess.Popen(
@@ -110,33 +114,43 @@ def serve(name: str, ports: list[int]) -> None:
             finally:
                 connection.close()
 
+    def reply(datagrams: socket.socket) -> None:
+        while True:
+            _, peer = datagrams.recvfrom(100)
+            datagrams.sendto(f"{name} saw {peer[0]}".encode(), peer)
+
     for port in ports:
+        datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        datagrams.bind(("0.0.0.0", port))
+        threading.Thread(target=reply, args=(datagrams,), daemon=True).start()
         listener = socket.create_server(("0.0.0.0", port), backlog=512)
         threading.Thread(target=answer, args=(listener,), daemon=True).start()
     print("ready", flush=True)
     threading.Event().wait()
 
 
-def connect(targets: list[tuple[str, int]], times: int) -> list[list[str]]:
+def connect(targets: list[Target], times: int) -> list[list[str]]:
     answers: list[list[str]] = [[] for _ in targets]
     gate = threading.Semaphore(40)
 
-    def once(ip: str, port: int) -> str:
-        with socket.socket() as client:
+    def once(ip: str, port: int, protocol: str = "tcp") -> str:
+        with socket.socket(type=socket.SOCK_DGRAM if protocol == "udp" else socket.SOCK_STREAM) as client:
             client.settimeout(PATIENCE)
             try:
                 client.connect((ip, port))
+                if protocol == "udp":
+                    client.send(b"who?")
                 return client.recv(100).decode()
             except TimeoutError:
                 return "dropped"
             except OSError as error:
                 return WORDS.get(error.errno or 0, str(error))
 
-    def ask(index: int, ip: str, port: int) -> None:
+    def ask(index: int, *target: str | int) -> None:
         with gate:
-            answers[index] = [once(ip, port) for _ in range(times)]
+            answers[index] = [once(*target) for _ in range(times)]  # type: ignore[arg-type]
 
-    threads = [threading.Thread(target=ask, args=(index, ip, port)) for index, (ip, port) in enumerate(targets)]
+    threads = [threading.Thread(target=ask, args=(index, *target)) for index, target in enumerate(targets)]
     for thread in threads:
         thread.start()
     for thread in threads:

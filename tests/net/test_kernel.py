@@ -68,8 +68,10 @@ ICMP_WORDS = {
 
 
 def foretold(trace: net.Trace) -> str:
-    """What a client sees, from the trace of its SYN."""
+    """What a client sees, from the trace of its SYN or datagram."""
     reply = trace.reply
+    if trace.flow.protocol == "udp" and trace.verdict is net.Verdict.DROPPED and len(trace.hops) == 1:
+        return "not permitted"  # sendto(2), when the host's own rules threw it away; TCP only waits
     if reply is None or reply.verdict is not net.Verdict.DELIVERED:
         return "dropped"
     if reply.final.icmp:

@@ -32,7 +32,7 @@ PODS = {
 CLIENTS = [*PODS, *NODES, "outside"]
 # Every address range that Services may have; the outside client reaches them by way of node1.
 RANGES = ("10.96.0.0/16", "192.0.2.0/24", "198.51.100.0/24")
-TIMES = 3
+TIMES = 4
 LEAST = 1000  # connections for each mode
 
 Object = dict[str, Any]
@@ -44,7 +44,8 @@ def a_service(draw: st.DrawFn, index: int) -> tuple[Object, Object]:
     kind = draw(st.sampled_from(["ClusterIP", "NodePort", "LoadBalancer"]))
     ip = f"10.96.0.{10 + index}"
     spec: Object = {"type": kind, "clusterIP": ip, "clusterIPs": [ip]}
-    spec["ports"] = [{"port": 80, "protocol": "TCP"}]
+    protocol = draw(st.sampled_from(["TCP", "TCP", "UDP"]))
+    spec["ports"] = [{"port": 80, "protocol": protocol}]
     spec["internalTrafficPolicy"] = draw(st.sampled_from(["Cluster", "Cluster", "Local"]))
     if draw(st.booleans()):
         spec["externalIPs"] = [f"198.51.100.{index}"]
@@ -80,7 +81,7 @@ def a_service(draw: st.DrawFn, index: int) -> tuple[Object, Object]:
             "labels": {"kubernetes.io/service-name": f"s{index}"},
         },
         "addressType": "IPv4",
-        "ports": [{"port": 8080, "protocol": "TCP"}],
+        "ports": [{"port": 8080, "protocol": protocol}],
         "endpoints": endpoints,
     }
 
@@ -88,16 +89,20 @@ def a_service(draw: st.DrawFn, index: int) -> tuple[Object, Object]:
 clusters = st.tuples(*(a_service(index) for index in range(1, 7))).map(list)
 
 
-def targets(cluster: Cluster) -> list[tuple[str, int]]:
+def targets(cluster: Cluster) -> list[tuple[str, int, str]]:
     """All addresses of its Services, and a port of the first that it has not."""
-    found = [(cluster[0][0]["spec"]["clusterIP"], 81)]
+    found = [(cluster[0][0]["spec"]["clusterIP"], 81, "tcp")]
     for service, _ in cluster:
         spec = service["spec"]
         ingress = service.get("status", {}).get("loadBalancer", {}).get("ingress", [])
+        protocol = spec["ports"][0]["protocol"].lower()
         found += [
-            (ip, 80) for ip in (spec["clusterIP"], *spec.get("externalIPs", ()), *(each["ip"] for each in ingress))
+            (ip, 80, protocol)
+            for ip in (spec["clusterIP"], *spec.get("externalIPs", ()), *(each["ip"] for each in ingress))
         ]
-        found += [(ip, port["nodePort"]) for port in spec["ports"] if "nodePort" in port for ip in NODES.values()]
+        found += [
+            (ip, port["nodePort"], protocol) for port in spec["ports"] if "nodePort" in port for ip in NODES.values()
+        ]
     return found
 
 
@@ -153,6 +158,7 @@ def simulated() -> netlab.Lab:
         node.sysctls["net.ipv4.conf.all.route_localnet"] = 1
     for pod in lab.pods.values():
         lab.serve(pod, 8080)
+        pod.udp("0.0.0.0", 8080).answers = True
     for prefix in RANGES:
         lab.outside.routes.add(prefix, "eth0", NODES["node1"])
     return lab
@@ -194,7 +200,9 @@ def test_clusters_by_chance(real: referee.RealLab, mode: str) -> None:
         }
         for client in CLIENTS:
             for target, seen in zip(asked, answers[client], strict=True):
-                packet = net.Packet(dst=target[0], dport=target[1], sport=40000, flags="S")
+                ip, port, protocol = target
+                flags = "S" if protocol == "tcp" else ""
+                packet = net.Packet(protocol=protocol, dst=ip, dport=port, sport=40000, flags=flags)
                 branches = lab.network.trace(lab.network.hosts[client], packet, "branches")
                 possible = {test_kernel.foretold(trace) for trace in branches}
                 story = "\n".join(str(trace) for trace in branches)
