@@ -95,8 +95,12 @@ def grade(
     layers: sandbox.Layers,
     bounds: referee.Bounds,
     limits: sandbox.Limits,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> Iterator[Report]:
-    """The reports of the jobs, as they come; `workers` of them are at work at a time.  Closing it ends all it has started."""
+    """The reports of the jobs, as they come; `workers` of them are at work at a time.  Closing it ends all it has started.
+
+    `meanwhile` is called once, while the workers warm up.
+    """
     waiting = deque((job, 1) for job in jobs)
     tries: dict[tuple[str, str, str], int] = {}
     workers = max(1, min(workers, len(jobs)))
@@ -115,6 +119,7 @@ def grade(
         for lanes in shares if jobs else []:
             running.append((Process(layers, bounds, limits), lanes))
             fill(*running[-1])
+        meanwhile()
         while running:
             poll = select.poll()
             for process, _ in running:
@@ -201,6 +206,7 @@ def run(
     bounds: referee.Bounds,
     limits: sandbox.Limits,
     told: Callable[[Report, bool], None],
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> None:
     """Grade what the journal does not know yet; `told` is given every report, and whether it is new."""
     versions: dict[str, str] = {}
@@ -214,7 +220,7 @@ def run(
             told(known, False)
         else:
             todo.append(job)
-    for report in grade(todo, workers=workers, layers=layers, bounds=bounds, limits=limits):
+    for report in grade(todo, workers=workers, layers=layers, bounds=bounds, limits=limits, meanwhile=meanwhile):
         # First to whoever writes books and pages, then into the journal: what stands there is done.
         told(report, True)
         if not report.fault:

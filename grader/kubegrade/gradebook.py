@@ -6,12 +6,16 @@ has given is never touched.  Writing a report twice changes nothing.
 
 from __future__ import annotations
 
+import contextlib
+import json
 import sys
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from kubegrade.report import Mark, Report
+from kubegrade import notebooks
+from kubegrade.report import Mark, Report, Said
 
 
 class Book:
@@ -19,7 +23,8 @@ class Book:
 
     def __init__(self, path: Path, course_id: str = "") -> None:
         _find_alembic()
-        from nbgrader.api import Gradebook
+        with _without_grammars():
+            from nbgrader.api import Gradebook
 
         self.url = f"sqlite:///{path.resolve()}"
         self._book = Gradebook(self.url, course_id) if course_id else Gradebook(self.url)
@@ -104,6 +109,21 @@ def _save_cells(source: Path, lab: str, url: str) -> None:
         notebook, resources = preprocessor.preprocess(notebook, resources)
 
 
+@contextlib.contextmanager
+def _without_grammars() -> Iterator[None]:
+    """Import what is imported within without `rfc3987_syntax`: jsonschema takes it if it is there, it compiles forty grammars (a
+    second and more), and no notebook's schema asks for one of them."""
+    name = "rfc3987_syntax"
+    if name in sys.modules:
+        yield
+        return
+    sys.modules[name] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules[name]
+
+
 def _find_alembic() -> None:
     """nbgrader starts `alembic` by its bare name: let it find the one beside this interpreter."""
     import os
@@ -116,26 +136,22 @@ def _find_alembic() -> None:
 
 def autograded(report: Report, source: Path, submitted: Path | None) -> str:
     """The notebook as nbgrader's formgrader and feedback show it: the student's cells with what they printed, graded cells as the
-    teacher wrote them with their marks, all metadata the teacher's."""
-    import nbformat
-
-    from kubegrade import notebooks
-
+    teacher wrote them with their marks, all metadata the teacher's.  JSON of nbformat 4.4."""
     teachers = notebooks.source(source.read_bytes())
     by_name = {cell.grade_id: cell for cell in teachers.cells if cell.grade_id}
     marks = {each.task: each for each in report.marks}
     said = {each.index: each for each in report.said}
-    cells: list[Any] = []
+    cells: list[dict[str, Any]] = []
     theirs: tuple[notebooks.Cell, ...] = ()
     if submitted is not None:
-        try:
+        with contextlib.suppress(notebooks.Unreadable):
             theirs = notebooks.read(submitted)
-        except notebooks.Unreadable:
-            theirs = ()
     roles = [notebooks.role_of(teachers, cell) for cell in theirs]
-    oddities = [report.reason, *report.notes]
-    if any(oddities):
-        cells.append(nbformat.v4.new_markdown_cell("\n\n".join(f"**{each}**" for each in oddities if each)))
+    oddities = [each for each in (report.reason, *report.notes) if each]
+    if oddities:
+        cells.append(
+            {"cell_type": "markdown", "metadata": {}, "source": "\n\n".join(f"**{each}**" for each in oddities)}
+        )
     for index, (cell, role) in enumerate(zip(theirs, roles, strict=True)):
         last = role and role not in roles[index + 1 :]
         cells.append(_shown(cell, by_name.get(role) if last else None, said.get(index), marks.get(role)))
@@ -143,36 +159,37 @@ def autograded(report: Report, source: Path, submitted: Path | None) -> str:
         if name not in roles:
             blank = notebooks.Cell(kind=cell.kind, source=cell.source if not cell.is_solution else "")
             cells.append(_shown(blank, cell, None, marks.get(name)))
-    notebook = nbformat.v4.new_notebook(cells=cells)
-    notebook.metadata["kernelspec"] = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
-    return nbformat.writes(notebook) + "\n"
+    kernel = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+    whole = {"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 4}
+    return json.dumps(whole, indent=1) + "\n"
 
 
-def _shown(cell: Any, teachers: Any, said: Any, mark: Mark | None) -> Any:
+def _shown(
+    cell: notebooks.Cell, teachers: notebooks.Cell | None, said: Said | None, mark: Mark | None
+) -> dict[str, Any]:
     """A cell for people to look at; `teachers` is the cell of the source that it is, None for one of no account."""
-    import nbformat
-
     text = cell.source
     kind = teachers.kind if teachers is not None else cell.kind
     if teachers is not None and teachers.is_grade and not teachers.is_solution:
         text = without_hidden(teachers.source)
+    made: dict[str, Any] = {
+        "cell_type": kind if kind in ("code", "raw") else "markdown",
+        "metadata": {"nbgrader": teachers.marks} if teachers is not None else {},
+        "source": text,
+    }
     if kind == "code":
-        made = nbformat.v4.new_code_cell(text)
+        outputs: list[dict[str, Any]] = []
         if said is not None:
             for name, printed in (("stdout", said.out), ("stderr", said.err or said.error)):
                 if printed:
-                    made.outputs.append(nbformat.v4.new_output("stream", name=name, text=printed))
+                    outputs.append({"output_type": "stream", "name": name, "text": printed})
         if mark is not None and teachers is not None and teachers.is_grade:
             points = "?" if mark.points is None else f"{mark.points:g}"
-            plain = f"{points} of {mark.max:g} points\n{mark.message}\n{mark.explanation}"
-            data = {"text/plain": plain} | ({"text/html": mark.card} if mark.card else {})
-            made.outputs.append(nbformat.v4.new_output("display_data", data=data))
-    elif kind == "raw":
-        made = nbformat.v4.new_raw_cell(text)
-    else:
-        made = nbformat.v4.new_markdown_cell(text)
-    if teachers is not None:
-        made.metadata["nbgrader"] = nbformat.from_dict(teachers.marks)
+            data = {"text/plain": f"{points} of {mark.max:g} points\n{mark.message}\n{mark.explanation}"}
+            if mark.card:
+                data["text/html"] = mark.card
+            outputs.append({"output_type": "display_data", "data": data, "metadata": {}})
+        made |= {"outputs": outputs, "execution_count": None}
     return made
 
 

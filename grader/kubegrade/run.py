@@ -79,6 +79,7 @@ def grade(submitted: Path, options: Options) -> list[Report]:
                 bounds=referee.Bounds(cell=options.cell_timeout, submission=options.timeout),
                 limits=sandbox.Limits(memory=options.memory << 20, cpu=int(options.timeout)),
                 told=told,
+                meanwhile=lambda: writer.open() and None,
             )
     except KeyboardInterrupt:
         interrupted = True
@@ -109,14 +110,21 @@ class Writer:
     """What is written for each report as it comes: the gradebook, nbgrader's autograded copy, the feedback page."""
 
     def __init__(self, path: Path, course: Path, options: Options) -> None:
-        self._book = gradebook.Book(path)
+        self._path = path
+        self._book: gradebook.Book | None = None
         self._course = course
         self._feedback = options.feedback
 
+    def open(self) -> gradebook.Book:
+        """The gradebook; opening it takes a while."""
+        if self._book is None:
+            self._book = gradebook.Book(self._path)
+        return self._book
+
     def write(self, report: Report, job: Job) -> None:
         source = Path(job.source)
-        self._book.add_assignment(report.lab, source)
-        self._book.write(report, _timestamp(job))
+        self.open().add_assignment(report.lab, source)
+        self.open().write(report, _timestamp(job))
         if (self._course / "submitted").is_dir():
             target = self._course / "autograded" / report.student / report.lab / f"{report.notebook}.ipynb"
             _put(target, gradebook.autograded(report, source, _handed_in(job)))
@@ -125,7 +133,8 @@ class Writer:
             _put(page, feedback.page(report))
 
     def close(self) -> None:
-        self._book.close()
+        if self._book is not None:
+            self._book.close()
 
 
 def walls(unsandboxed: bool, console: Console) -> sandbox.Layers:

@@ -126,7 +126,22 @@ def main() -> None:
     parser.add_argument(
         "--without-api", action="store_true", help="leave the API server's part away: it takes a minute"
     )
+    parser.add_argument(
+        "--grading", type=int, metavar="N", help="only: N submissions by kubegrade and by nbgrader autograde"
+    )
+    parser.add_argument("--nbgraders", type=int, metavar="N", help="of them, how many nbgrader gets (default: all)")
+    parser.add_argument("--class", type=int, dest="many", metavar="N", help="only: the memory that N submissions take")
     asked = parser.parse_args()
+    if asked.grading or asked.many:
+        import grading
+
+        done = (
+            grading.measure(asked.grading, asked.nbgraders or asked.grading)
+            if asked.grading
+            else grading.many(asked.many)
+        )
+        print(json.dumps(done, indent=2))
+        return
     preset = asked.preset
     figures = {
         "python": platform.python_version(),
