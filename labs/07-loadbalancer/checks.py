@@ -8,6 +8,7 @@ from typing import Any
 from kubelab import checks, words
 from kubelab.checks.state import read
 from kubelab.port import Port
+from kubesim.net.trace import Verdict
 
 # It asks for a controller that is not there: so looks every Service of this type where there is none at all.
 NOBODY = """kubectl apply -f - <<'END'
@@ -27,6 +28,22 @@ kubectl wait --for=jsonpath='{.status.loadBalancer.ingress}' service/web --timeo
 # One pod, and Local: two nodes of three have no local endpoint.
 LOCAL = """kubectl scale deployment web --replicas=1 && kubectl rollout status deployment web &&
 kubectl patch service web -p '{"spec":{"externalTrafficPolicy":"Local"}}'
+"""
+
+
+# A plain kind cluster with MetalLB in it, a pool of addresses, and no advertisement.
+AT_HOME = """kubectl create deployment web --image=gcr.io/google-samples/hello-app:1.0 --replicas=2
+kubectl expose deployment web --type=LoadBalancer --port=80 --target-port=8080
+kubectl apply -f https://raw.githubusercontent.com/metallb/metallb/v0.15.2/config/manifests/metallb-native.yaml
+kubectl -n metallb-system rollout status deployment controller
+kubectl apply -f - <<'END'
+apiVersion: metallb.io/v1beta1
+kind: IPAddressPool
+metadata: {name: home, namespace: metallb-system}
+spec:
+  addresses: [172.18.255.200-172.18.255.250]
+END
+kubectl wait --for=jsonpath='{.status.loadBalancer.ingress}' service/web --timeout=5m
 """
 
 
@@ -112,6 +129,26 @@ def from_inside(port: Port) -> checks.Outcome:
         because=f"{empty} has rules for the external address as every node has, and they take the packet before "
         f"it leaves. To them a pod of the node is no external client, so the policy Local does not bind it: any "
         f"endpoint will do.",
+        trace=trace,
+    )
+
+
+def not_announced(_port: Port) -> checks.Outcome:
+    """MetalLB gave an address, and nobody announces it.  Always on a simulated kind cluster: this lab's has no MetalLB."""
+    from kubelab.embedded import Embedded
+
+    home = Embedded("kind", 7)
+    home.run_outside(AT_HOME)
+    home.settle()
+    url = f"http://{external(home, 'web')}"
+    done = home.run_outside(f"curl -s -m 20 -o /dev/null {url}")
+    trace = home.trace("outside", url)
+    seven = "no-route" if trace.verdict is Verdict.NO_ROUTE else "refused"
+    return checks.Outcome(
+        answer={0: "answer", 7: seven, 28: "timeout"}.get(done.exit_code, f"curl's exit code {done.exit_code}"),
+        because="The controller has written an address into the Service's status; that is one half. A node has "
+        "to answer when the neighbours ask who has it, and without an L2Advertisement none does. The laptop's "
+        "own kernel gives up after three seconds.",
         trace=trace,
     )
 
@@ -204,6 +241,17 @@ CHECKS = {
                 "balancer": "It never gets there: the node's own rules know the external address.",
                 "timeout": "Local binds callers from outside. A pod on the node gets any endpoint, as at the ClusterIP.",
                 "refused": "The Service has an endpoint, though on another node: nobody refuses.",
+            },
+        )
+    ],
+    "announced": [
+        checks.predicts(
+            "announced",
+            not_announced,
+            wrong={
+                "answer": "EXTERNAL-IP says that a controller wrote an address down. Nobody on the network has been told.",
+                "refused": "To refuse, somebody would have to have the address.",
+                "timeout": "That is how a lost packet looks. This one was never sent: the laptop did not learn to whom.",
             },
         )
     ],

@@ -88,6 +88,8 @@ def felt_as(trace: Trace) -> str:
     """What curl says of it (curl(1), EXIT CODES), "" where it is no matter for curl."""
     if trace.flow.protocol != "tcp" or trace.verdict is Verdict.DELIVERED:
         return ""
+    if trace.verdict is Verdict.NO_ROUTE and len(trace.hops) == 1:
+        return "curl says (7), for its own machine finds no way there"
     if trace.reply is None or trace.reply.verdict is not Verdict.DELIVERED:
         return "curl hears nothing, and waits until its time-out (28)"
     if trace.verdict in (Verdict.REFUSED, Verdict.REJECTED):
