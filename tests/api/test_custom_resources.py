@@ -160,7 +160,7 @@ def test_it_is_listed_with_its_own_columns(defined: Cluster) -> None:
 
 def test_explain_reads_its_schema(defined: Cluster) -> None:
     assert shell(defined, "kubectl explain ct.spec.cronSpec") == (
-        "GROUP:      stable.example.com\nKIND:       CronTab\nVERSION:    v1\n\nFIELD: cronSpec <string> -required-\n\n"
+        "GROUP:      stable.example.com\nKIND:       CronTab\nVERSION:    v1\n\nFIELD: cronSpec <string>\n\n\n"
         "DESCRIPTION:\n    When to run.\n    \n\n"
     )
     swagger = ask(defined, "GET", "/openapi/v2")[1]["definitions"]["com.example.stable.v1.CronTab"]

@@ -275,9 +275,13 @@ def _binary(minor: int) -> str:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    folder = tmp_path
     for each in (Path(__file__).parent / "manifests").iterdir():
-        shutil.copy(each, folder)
+        shutil.copy(each, tmp_path)
+    yield from serving(tmp_path)
+
+
+def serving(folder: Path) -> Iterator[Server]:
+    """A server without machines, with its kubeconfig in the folder."""
     kubeconfig = folder / "config"
     process = subprocess.Popen(
         [str(Path(sys.executable).parent / "kubesim"), "serve", "--preset", "bare", "--kubeconfig", str(kubeconfig)],

@@ -76,7 +76,7 @@ async def run(of: session.Session) -> None:
     if errors:
         raise fail.Many(errors)
     if not infos:
-        of.io.complain("No resources found")
+        of.io.print("No resources found")
 
 
 async def _chosen(of: session.Session) -> list[builder.Info]:

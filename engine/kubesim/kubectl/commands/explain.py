@@ -35,20 +35,19 @@ async def run(of: session.Session) -> None:
         lines.append(f"GROUP:      {mapping.group}")
     lines += [f"KIND:       {mapping.kind}", f"VERSION:    {mapping.version}", ""]
     field: Object | None = None
-    required = False
     for name in path:
-        required = name in (schema.get("required") or ())
         field = (schema.get("properties") or {}).get(name)
         if field is None:
+            of.io.print("\n".join(lines))
             raise fail.Failed(f'error: field "{name}" does not exist')
         schema = _target(schemas, field)
     if field is not None:
-        lines.append(f"FIELD: {path[-1]} <{_type(schemas, field)}>{' -required-' if required else ''}")
-        if schema.get("enum"):
-            lines += ["ENUM:", *(f"    {value}" for value in schema["enum"])]
+        lines.append(f"FIELD: {path[-1]} <{_type(schemas, field)}>")
+        lines += ["ENUM:", *(f"    {value}" for value in schema["enum"])] if schema.get("enum") else [""]
         lines.append("")
-    text = _description(field) if field is not None and field.get("description") else _description(schema)
-    lines += ["DESCRIPTION:", _wrapped(text, 4), "    "]
+    # The field's own words, and then those of the type that it leads to.
+    texts = [each["description"] for each in (field or {}, schema) if each.get("description")]
+    lines += ["DESCRIPTION:", *(_wrapped(text, 4) for text in dict.fromkeys(texts) or ["<empty>"]), "    "]
     if schema.get("properties"):
         lines.append("FIELDS:")
         lines += _fields(of, schemas, schema, 1)
@@ -124,8 +123,8 @@ def _type(schemas: Object, field: Object) -> str:
 
 
 def _short(name: str, target: Object) -> str:
-    """Scalars that have a name of their own keep it (Time, Quantity)."""
-    return name if target.get("type") in ("string", "object") else str(target.get("type"))
+    """Scalars go by their type (a Time is a string), what has several by its name (Quantity)."""
+    return name if target.get("type") == "object" else str(target.get("type"))
 
 
 def _description(schema: Object) -> str:

@@ -34,7 +34,14 @@ async def run(of: session.Session) -> None:
         if dry_run == "client" or of.flags["local"]:
             deeds.done(_locally(info, before, patch, kind), "patched", dry_run)
             return
-        after = of.rest.ask("PATCH", path, body=patch, query=query, content_type=rest.PATCH_TYPES[kind])
+        media = rest.PATCH_TYPES[kind]
+        try:
+            after = of.rest.ask("PATCH", path, body=patch, query=query, content_type=media)
+        except fail.StatusError as error:
+            if error.reason != "UnsupportedMediaType":
+                raise
+            what = f"{info.mapping.api_version}, Kind={info.mapping.kind}"
+            raise fail.Failed(f"error: {media} is not supported by {what}: {error.status['message']}") from None
         deeds.done(after, "patched" if after != before else "patched (no change)", dry_run)
 
     builder.visit(infos, one)
