@@ -31,7 +31,8 @@ from kubesim.fronts import asgi, dnsport, identity, pacing, statefile, tunnel
 def listen(host: str, port: int) -> socket.socket:
     """A bound TCP socket; LearnerError says what to do when the address is taken or not ours."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    found = socket.socket(family, socket.SOCK_STREAM)
+    # asyncio turns Nagle's algorithm off for sockets that say their protocol; with it an answer in two writes takes 40 ms.
+    found = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         found.bind((host, port))
