@@ -204,6 +204,26 @@ def test_packets_end_as_they_would(lab, source, target, verdict):
     assert lab.trace(source.format(dns=dns), target).verdict is verdict
 
 
+def test_a_policy_is_asked_where_kindnets_agent_would_be(lab):
+    lab.shell(
+        "kubectl delete service shop --ignore-not-found; kubectl expose deployment shop --port=80 --target-port=8080"
+    )
+    lab.shell("kubectl scale deployment shop --replicas=1; kubectl rollout status deployment shop")
+    lab.shell(
+        """kubectl apply -f - <<'E'
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: shut}
+spec: {podSelector: {matchLabels: {app: shop}}, policyTypes: [Ingress]}
+E"""
+    )
+    shut = lab.trace("pod/client", "http://shop")
+    assert shut.verdict is Verdict.DROPPED
+    assert "kubewalk-02-clusterip/shut" in shut.reason
+    lab.shell("kubectl delete networkpolicy shut")
+    assert lab.trace("pod/client", "http://shop").verdict is Verdict.DELIVERED
+
+
 def test_a_client_with_affinity_is_remembered(lab):
     lab.shell("kubectl scale deployment shop --replicas=2; kubectl rollout status deployment shop")
     lab.shell("kubectl expose deployment shop --name=sticky --port=80 --target-port=8080 --session-affinity=ClientIP")

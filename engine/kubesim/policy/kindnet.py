@@ -129,7 +129,12 @@ class Agent:
         self._log("Syncing nftables rules", "controller.go:420")
 
     def decide(self, packet: Packet) -> queue.Answer:
-        """The queue's question (PolicyEngine.EvaluatePacket)."""
-        connection = Connection(packet.protocol, packet.src, packet.dst, packet.dport if not packet.icmp else 0)
-        verdict = self._state.evaluate(connection)
-        return queue.Answer(verdict.allowed, verdict.reason, LABEL if verdict.allowed else None)
+        """The queue's question."""
+        return answer(self._state, packet)
+
+
+def answer(state: State, packet: Packet) -> queue.Answer:
+    """What the agent says of a packet (PolicyEngine.EvaluatePacket)."""
+    connection = Connection(packet.protocol, packet.src, packet.dst, packet.dport if not packet.icmp else 0)
+    verdict = state.evaluate(connection)
+    return queue.Answer(verdict.allowed, verdict.reason, LABEL if verdict.allowed else None)

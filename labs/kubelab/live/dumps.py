@@ -17,7 +17,11 @@ for each in net.ipv4.ip_forward net.ipv4.conf.all.route_localnet net.ipv4.conf.a
   echo "$each $(sysctl -n $each)"
 done
 echo '### rules'; iptables-save
-echo '### nft'; nft list table ip kube-proxy 2>/dev/null
+echo '### nft'
+# Without those that iptables-save has printed.
+nft list tables 2>/dev/null | grep -vE '^table ip6? (raw|mangle|nat|filter|security)$' | while read -r _ family name; do
+  nft list table "$family" "$name"
+done
 echo '### clock'; cat /proc/uptime 2>/dev/null; grep -m1 '^jiffies' /proc/timer_list 2>/dev/null
 echo '### recent'; cd /proc/net/xt_recent 2>/dev/null && grep -H . * 2>/dev/null
 true

@@ -30,6 +30,7 @@ from kubelab.port import Taken
 from kubesim import tracing
 from kubesim.errors import LearnerError
 from kubesim.net.trace import Trace, Verdict
+from kubesim.policy import model
 from kubesim.shell import syntax
 from kubesim.shell.terminal import Result
 
@@ -261,7 +262,21 @@ class Live:
             for namespace, name, address, node, on_host in self._pods()
             if address and not on_host
         ]
-        return topology.build(nodes, pods, self._draws)
+        return topology.build(nodes, pods, self._draws, self._policies)
+
+    def _policies(self) -> model.State:
+        """What NetworkPolicies say, and of whom, as the CNI's agent knows it."""
+
+        def listed(found: Any) -> list[Any]:
+            return list(self._api.sanitize_for_serialization(found)["items"])
+
+        core, networking = self._group("CoreV1Api"), self._group("NetworkingV1Api")
+        pods = [model.pod_of(each) for each in listed(core.list_pod_for_all_namespaces())]
+        return model.State(
+            [model.policy_of(each) for each in listed(networking.list_network_policy_for_all_namespaces())],
+            [each for each in pods if each is not None],
+            {each["metadata"]["name"]: each["metadata"].get("labels") or {} for each in listed(core.list_namespace())},
+        )
 
     def _node_addresses(self) -> dict[str, str]:
         return {

@@ -7,13 +7,16 @@ each other over the network of their InternalIPs.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from kubelab.live.dumps import Dump
 from kubesim.errors import LearnerError
 from kubesim.net import Host, Listener, NetError, Network, UdpSocket
 from kubesim.net.link import Segment
+from kubesim.policy import kindnet
+from kubesim.policy.model import State
 from kubesim.world import World
 
 # Stand-ins for addresses beyond this computer (TEST-NET-2, RFC 5737).
@@ -46,8 +49,13 @@ class Topology:
     hosts: dict[str, Host] = field(default_factory=dict)
 
 
-def build(nodes: Mapping[str, Node], pods: list[Pod], seed: int) -> Topology:
-    """The network.  LearnerError where a node says something that is not understood."""
+def build(
+    nodes: Mapping[str, Node], pods: list[Pod], seed: int, policies: Callable[[], State] | None = None
+) -> Topology:
+    """The network.  LearnerError where a node says something that is not understood.
+
+    `policies` gives what kindnet's agent knows of NetworkPolicies; it is asked only where a node has kindnet's table.
+    """
     made = Topology(Network(World(seed)))
     lan = made.network.switch("lan")
     for name, node in nodes.items():
@@ -58,6 +66,10 @@ def build(nodes: Mapping[str, Node], pods: list[Pod], seed: int) -> Topology:
             made.hosts[pod.name] = _pod(made, pod, nodes[pod.node])
     for name, node in nodes.items():
         _rules(made.hosts[name], node.dump)
+    if policies is not None and any(kindnet.TABLE in node.dump.nft for node in nodes.values()):
+        state = policies()
+        for name in nodes:
+            made.hosts[name].queues.bind(kindnet.QUEUE, "kindnetd", functools.partial(kindnet.answer, state))
     return made
 
 
@@ -195,7 +207,7 @@ def _listen(host: Host, dump: Dump) -> None:
 
 
 def _rules(host: Host, dump: Dump) -> None:
-    if ":KUBE-SERVICES " not in dump.rules and not dump.nft.strip():
+    if ":KUBE-SERVICES " not in dump.rules and "table ip kube-proxy" not in dump.nft:
         raise LearnerError(
             f"node {host.name} has no rules of kube-proxy in iptables or nftables",
             "Packets can be followed in kube-proxy's modes iptables and nftables.",
