@@ -216,12 +216,15 @@ class _Teller:
         """A rewrite: one scene with the rule that made it, or one alone (conntrack turning it back)."""
         change = words.rewrite(before, after)
         if self.scenes and self.scenes[-1].kind is Kind.RULE:
-            chain = self.scenes[-1].place.split()[-1]
+            last = self.scenes[-1]
+            chain = last.place.split()[-1]
+            # iptables throws its dice rule by rule, before; nft's rule does it in one.
+            dice = f"{last.text} " if rules.is_draw(last.rule) else ""
             self.scenes[-1] = replace(
-                self.scenes[-1],
+                last,
                 kind=Kind.NAT,
                 title=f"The {change.split(' ', 1)[0]} is rewritten",
-                text=f"{telling.sentence(change)} Conntrack notes it, so that the answer can be turned back.",
+                text=f"{dice}{telling.sentence(change)} Conntrack notes it, so that the answer can be turned back.",
                 question=f"{chain} has one thing to do. What does the header look like afterwards?",
                 before=before,
                 after=after,
@@ -266,7 +269,7 @@ def _jump_path(steps: Sequence[Step], *, ended: bool) -> set[int]:
         ):
             # The rule right before it made it; a NAT that conntrack does by itself (a reply) has none.
             made = index - 1
-            if made in matched and rules.target(steps[made].rule) in REWRITING:
+            if made in matched and rules.target(steps[made].rule) in rules.REWRITING:
                 effects.append(made)
     if ended and matched:
         effects.append(matched[-1])
@@ -281,15 +284,11 @@ def _jump_path(steps: Sequence[Step], *, ended: bool) -> set[int]:
                     for each in matched
                     if each < at
                     and steps[each].table == here.table
-                    and rules.chain_target(steps[each].rule) == here.chain
+                    and rules.leads_to(steps[each].rule, steps[each].why) == here.chain
                 ),
                 default=-1,
             )
     return path
-
-
-# Targets that change an address or a port.
-REWRITING = frozenset({"DNAT", "SNAT", "MASQUERADE", "REDIRECT"})
 
 
 def _fold(steps: Sequence[Step]) -> str:

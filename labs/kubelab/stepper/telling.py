@@ -47,6 +47,16 @@ def rule(step: Step, *, drawn: bool) -> Told:
     place = words.place(step)
     # The walk says of a match where it leads ("on to KUBE-SVC-..."), which the title says already.
     why = "" if step.why.startswith("on to ") else sentence(step.why)
+    found = rules.looked_up(step.why)
+    if found is not None:
+        name, key, leads = found
+        return Told(
+            title=f"{step.chain} looks it up: {leads}",
+            text=f"One look-up in the map {name}, however much is in it. It has {key}, and says where to go on.",
+            question=f"{step.chain} looks the packet up in a map. Where does it go on?",
+            place=place,
+            rule=step.rule,
+        )
     if chain and drawn:
         odds = rules.chance(step.probability) if step.probability < 1 else ""
         article = "an" if odds.startswith("8") else "a"
