@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -31,6 +32,29 @@ def _programs() -> dict[str, list[str]]:
 
 
 PROGRAMS = _programs()
+# Debian's package of it is 1.20; where apt is, it is fetched, and stays in the folder that CACHE names.
+DEBIAN = "debian"
+CACHE = Path(os.environ.get("KUBESIM_TEST_CACHE", Path(tempfile.gettempdir()) / "kubesim-tests"))
+
+
+def _debian() -> list[str]:
+    """The kubectl of Debian's kubernetes-client, unpacked beside whatever is installed."""
+    folder = CACHE / "kubernetes-client"
+    program = folder / "usr/bin/kubectl"
+    if not program.exists():
+        if shutil.which("apt-get") is None or shutil.which("dpkg-deb") is None:
+            pytest.skip("no apt here to fetch Debian's kubernetes-client with")
+        folder.mkdir(parents=True, exist_ok=True)
+        fetching = ["apt-get", "download", "kubernetes-client"]
+        done = subprocess.run(fetching, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+        packages = sorted(folder.glob("kubernetes-client_*.deb"))
+        if not packages:
+            pytest.skip(f"Debian's kubernetes-client cannot be fetched: {done.stderr.strip()[-200:]}")
+        subprocess.run(["dpkg-deb", "-x", packages[-1], folder], check=True, timeout=60)
+    if not program.exists():
+        pytest.skip("the package kubernetes-client brings no kubectl here")
+    return [str(program)]
+
 
 WEB = """\
 apiVersion: apps/v1
@@ -103,9 +127,9 @@ def kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     process.wait(10)
 
 
-@pytest.mark.parametrize("name", PROGRAMS)
+@pytest.mark.parametrize("name", [*PROGRAMS, DEBIAN])
 def test_a_working_day(name: str, kubeconfig: str, tmp_path: Path) -> None:
-    day = Day(PROGRAMS[name], tmp_path, f"day-{name.replace('.', '-')}", kubeconfig)
+    day = Day(_debian() if name == DEBIAN else PROGRAMS[name], tmp_path, f"day-{name.replace('.', '-')}", kubeconfig)
     (tmp_path / "web.yaml").write_text(WEB)
     day(f"create namespace {day.space}")
     assert day("apply -f web.yaml") == "deployment.apps/web created\nservice/web created\n"
