@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from kubesim.cluster import Cluster
-from kubesim.ingress import gateway
+from kubesim.ingress import gateway_rules
 
 OBJECTS = r"""
 apiVersion: v1
@@ -358,7 +358,7 @@ HOSTNAMES = [
 
 @pytest.mark.parametrize(("listener", "route", "expected"), HOSTNAMES)
 def test_hostnames_in_common(listener: str, route: list[str], expected: list[str] | None) -> None:
-    assert gateway.matching_hostnames(listener, route) == expected
+    assert gateway_rules.matching_hostnames(listener, route) == expected
 
 
 RULES: list[tuple[list[str], dict[str, Any], str, int]] = [
@@ -377,4 +377,4 @@ RULES: list[tuple[list[str], dict[str, Any], str, int]] = [
 
 @pytest.mark.parametrize(("hostnames", "match", "rule", "priority"), RULES)
 def test_rules_and_how_strong_they_are(hostnames: list[str], match: dict[str, Any], rule: str, priority: int) -> None:
-    assert gateway.match_rule(hostnames, match) == (rule, priority)
+    assert gateway_rules.match_rule(hostnames, match) == (rule, priority)

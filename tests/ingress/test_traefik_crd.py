@@ -10,6 +10,7 @@ import pytest
 from kubesim.cluster import Cluster
 from kubesim.ingress import crd
 from kubesim.ingress.configuration import Server, Service, Share
+from kubesim.programs import htpasswd
 
 OBJECTS = r"""
 apiVersion: apps/v1
@@ -145,6 +146,21 @@ spec:
     services: [{name: web, port: 80, sticky: {cookie: {name: lb, httpOnly: true, sameSite: lax}}}]
 ---
 apiVersion: traefik.io/v1alpha1
+kind: TLSOption
+metadata: {name: modern}
+spec: {minVersion: VersionTLS13}
+---
+apiVersion: networking.k8s.io/v1
+kind: Ingress
+metadata:
+  name: plain
+  annotations: {traefik.ingress.kubernetes.io/router.middlewares: "default-strip@kubernetescrd,default-headers@kubernetescrd"}
+spec:
+  rules:
+  - host: ing.example
+    http: {paths: [{path: /api, pathType: Prefix, backend: {service: {name: web, port: {name: http}}}}]}
+---
+apiVersion: traefik.io/v1alpha1
 kind: IngressRoute
 metadata: {name: safe}
 spec:
@@ -191,6 +207,8 @@ SEEN = [
     ("http://c.example/", "-H 'X-Canary: yes'", "Name: canary"),
     ("http://old.example/here", "", "GET /here HTTP/1.1"),
     ("http://headers.example/", "", "X-Team: blue"),
+    ("http://ing.example/api/x", "", "GET /x HTTP/1.1"),
+    ("http://ing.example/api/x", "", "X-Team: blue"),
     ("http://auth.example/", "-u jane:secret", "X-User: jane"),
     ("http://a.example/exact", "", "X-Forwarded-Host: a.example:30080"),
     ("http://a.example/exact", "-H 'X-Forwarded-For: 6.6.6.6'", "X-Forwarded-Proto: http"),
@@ -251,6 +269,7 @@ def test_why_not_is_in_the_log_and_in_the_api(cluster: Cluster) -> None:
         [
             'error="externalName services not allowed: default/beyond" ingress=shop namespace=default '
             "providerName=kubernetescrd",
+            "not simulated: TLSOption name=modern namespace=default providerName=kubernetescrd",
             'error="kubernetes service not found: default/gone" ingress=shop namespace=default '
             "providerName=kubernetescrd",
             'error="not simulated: middleware rateLimit" entryPointName=web '
@@ -293,7 +312,7 @@ def test_the_api_tells_of_weights_and_middlewares(cluster: Cluster) -> None:
     }
     strip = api(cluster, "http/middlewares/default-strip@kubernetescrd")
     assert isinstance(strip, dict)
-    assert (strip["type"], strip["stripPrefix"], len(strip["usedBy"])) == ("stripprefix", {"prefixes": ["/api"]}, 1)
+    assert (strip["type"], strip["stripPrefix"], len(strip["usedBy"])) == ("stripprefix", {"prefixes": ["/api"]}, 2)
     overview = api(cluster, "overview")
     assert isinstance(overview, dict)
     assert overview["providers"] == ["KubernetesIngress", "KubernetesCRD"]
@@ -422,3 +441,17 @@ def test_services_of_routes(route: dict[str, object], services: dict[str, Servic
     assert found.problems == []
     assert found.services == services
     assert found.routers[NAME].service == NAME
+
+
+@pytest.mark.parametrize(
+    ("password", "digest"),
+    [
+        # `openssl passwd -apr1 -salt abcdefgh secret`, and of a long one; `htpasswd -nbs`
+        ("secret", "$apr1$abcdefgh$h9FWgUz3n9YxylKLlR5SQ/"),
+        ("a password of more than sixteen letters", "$apr1$xyz$4GAo4ALPYHBei651z2NH6."),
+        ("secret", "{SHA}5en6G6MezRroT3XKqkdPOmY/BfQ="),
+    ],
+)
+def test_htpasswd(password: str, digest: str) -> None:
+    assert htpasswd.matches(password, digest)
+    assert not htpasswd.matches(password + "x", digest)

@@ -8,12 +8,11 @@ Sources: traefik `pkg/provider/kubernetes/gateway/{kubernetes,httproute}.go`; Ga
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from kubesim.ingress import backends
+from kubesim.ingress import backends, gateway_rules
 from kubesim.ingress.configuration import Configuration, Router, Server, Service, Share, Tls
 from kubesim.ingress.crd import rule_mark
 from kubesim.ingress.routing import normalize
@@ -316,7 +315,9 @@ class _Provider:
             reason = ""
             if not listener.kinds or (listener.namespaces is not None and namespace not in listener.namespaces):
                 reason = "NotAllowedByListeners"
-            hostnames = matching_hostnames(listener.spec.get("hostname", ""), route["spec"].get("hostnames") or ())
+            hostnames = gateway_rules.matching_hostnames(
+                listener.spec.get("hostname", ""), route["spec"].get("hostnames") or ()
+            )
             if hostnames is None:
                 reason = reason or "NoMatchingListenerHostname"
             if not reason:
@@ -345,7 +346,7 @@ class _Provider:
             key = normalize(start)
             matches: list[Object] = rule.get("matches") or [{}]
             for match in matches:
-                text, priority = match_rule(hostnames, match)
+                text, priority = gateway_rules.match_rule(hostnames, match)
                 name = f"{key}-{rule_mark(text)}"
                 try:
                     middlewares = self._filters(made, metadata["namespace"], name, rule.get("filters") or (), match)
@@ -426,9 +427,9 @@ class _Provider:
     # -- filters --------------------------------------------------------------------------------------------
 
     def _filters(
-        self, made: Configuration, namespace: str, router: str, filters: Iterable[Object], match: Object
+        self, made: Configuration, namespace: str, router: str, filters: Iterable[Object], asked: Object
     ) -> tuple[str, ...]:
-        path = match.get("path") or {}
+        path = asked.get("path") or {}
         names = []
         for index, each in enumerate(filters):
             kind = each["type"]
@@ -436,14 +437,16 @@ class _Provider:
             match kind:
                 case "RequestHeaderModifier" | "ResponseHeaderModifier":
                     key = kind[0].lower() + kind[1:]
-                    made.middlewares[name] = {key: _modifier(each.get(key) or {})}
+                    made.middlewares[name] = {key: gateway_rules.modifier(each.get(key) or {})}
                 case "RequestRedirect":
-                    made.middlewares[name] = {"requestRedirect": _redirect(each.get("requestRedirect") or {}, path)}
+                    made.middlewares[name] = {
+                        "requestRedirect": gateway_rules.redirect(each.get("requestRedirect") or {}, path)
+                    }
                 case "URLRewrite":
                     given = each.get("urlRewrite") or {}
                     if not given:
                         raise _Refused("", f"invalid filter {kind}: empty configuration")
-                    made.middlewares[name] = {"urlRewrite": {**_path(given, path), **_only(given, "hostname")}}
+                    made.middlewares[name] = {"urlRewrite": gateway_rules.rewrite(given, path)}
                 case "ExtensionRef":
                     reference = each.get("extensionRef") or {}
                     group, what, to = (reference.get(part, "") for part in ("group", "kind", "name"))
@@ -459,96 +462,3 @@ class _Provider:
                     raise _Refused("", f"unsupported filter {kind}")
             names.append(name)
         return tuple(names)
-
-
-def _only(given: Object, *keys: str) -> Object:
-    return {key: given[key] for key in keys if key in given}
-
-
-def _modifier(given: Object) -> Object:
-    return {
-        "set": {each["name"]: each["value"] for each in given.get("set") or ()},
-        "add": {each["name"]: each["value"] for each in given.get("add") or ()},
-        "remove": list(given.get("remove") or ()),
-    }
-
-
-def _redirect(given: Object, path: Object) -> Object:
-    found = {**_only(given, "scheme", "hostname"), "statusCode": given.get("statusCode", 302), **_path(given, path)}
-    if given.get("port"):
-        found["port"] = str(given["port"])
-    elif given.get("scheme"):
-        found["port"] = ""
-    return found
-
-
-def _path(given: Object, path: Object) -> Object:
-    wanted = given.get("path")
-    if not wanted:
-        return {}
-    if wanted["type"] == "ReplaceFullPath":
-        return {"path": wanted.get("replaceFullPath", "")}
-    return {"path": wanted.get("replacePrefixMatch", ""), "pathPrefix": path.get("value", "/")}
-
-
-def matching_hostnames(listener: str, hostnames: Iterable[str]) -> list[str] | None:
-    """The names for which a route holds at a listener; None when they have none in common (findMatchingHostnames)."""
-    hostnames = list(hostnames)
-    if not listener:
-        return hostnames
-    if not hostnames:
-        return [listener]
-    found = [common for each in hostnames if (common := _common(listener, each))]
-    return found or None
-
-
-def _common(left: str, right: str) -> str:
-    """The narrower of two names that may begin with `*.`, or ""."""
-    if left == right:
-        return left
-    for wide, narrow in ((left, right), (right, left)):
-        if wide.startswith("*.") and narrow.removeprefix("*").endswith(wide[1:]) and narrow != wide:
-            return narrow
-    return ""
-
-
-def match_rule(hostnames: list[str], match: Object) -> tuple[str, int]:
-    """The rule for one match, and how strong it is: exact paths, then the longest, then methods, headers, parameters."""
-    path = match.get("path") or {}
-    kind, value = path.get("type", "PathPrefix"), path.get("value", "/")
-    priority = 10_000 + len(value) * 100
-    if kind == "Exact":
-        text, priority = f"Path(`{value}`)", 100_000
-    elif kind == "RegularExpression":
-        text = f"PathRegexp(`{value}`)"
-    elif value == "/":
-        text, priority = "PathPrefix(`/`)", 1
-    else:
-        stem = value.removesuffix("/")
-        text = f"(Path(`{stem}`) || PathPrefix(`{stem}/`))"
-    parts = [text]
-    if match.get("method"):
-        parts.append(f"Method(`{match['method']}`)")
-        priority += 1000
-    for each in match.get("headers") or ():
-        name = "HeaderRegexp" if each.get("type") == "RegularExpression" else "Header"
-        parts.append(f"{name}(`{each['name']}`,`{each['value']}`)")
-        priority += 100
-    for each in match.get("queryParams") or ():
-        name = "QueryRegexp" if each.get("type") == "RegularExpression" else "Query"
-        parts.append(f"{name}(`{each['name']}`,`{each['value']}`)")
-        priority += 10
-    if hostnames:
-        parts.insert(0, _host_rule(hostnames))
-        priority += max(map(len, hostnames))
-    return " && ".join(parts), priority
-
-
-def _host_rule(hostnames: list[str]) -> str:
-    rules = []
-    for name in hostnames:
-        if name.startswith("*."):
-            rules.append(f"HostRegexp(`^[a-z0-9-\\.]+\\.{re.escape(name[2:]).replace(chr(92) + '-', '-')}$`)")
-        else:
-            rules.append(f"Host(`{name}`)")
-    return rules[0] if len(rules) == 1 else f"({' || '.join(rules)})"

@@ -35,6 +35,17 @@ CUSTOM = tuple(
     f"{each}.traefik.io"
     for each in ("ingressroutes", "middlewares", "traefikservices", "serverstransports", "tlsstores")
 )
+# Kinds that the real providers serve too; here each of their objects is refused by name.
+ABSENT = {
+    crd.PROVIDER: tuple(
+        f"{each}.traefik.io"
+        for each in ("tlsoptions", "ingressroutetcps", "ingressrouteudps", "middlewaretcps", "serverstransporttcps")
+    ),
+    gateway.PROVIDER: tuple(
+        f"{each}.{gateway.GROUP}"
+        for each in ("grpcroutes", "tlsroutes", "tcproutes", "udproutes", "backendtlspolicies")
+    ),
+}
 GATEWAY = tuple(f"{each}.{gateway.GROUP}" for each in ("gatewayclasses", "gateways", "httproutes", "referencegrants"))
 LEVELS = {"TRACE": "TRC", "DEBUG": "DBG", "INFO": "INF", "WARN": "WRN", "ERROR": "ERR", "FATAL": "FTL", "PANIC": "PNC"}
 
@@ -162,8 +173,8 @@ class Traefik:
         watched: list[str] = []
         for provider, name, resources in (
             (self.static.kubernetes, "ingress", INGRESS),
-            (self.static.crd, "crd", CUSTOM),
-            (self.static.gateway, "gateway", (*GATEWAY, "middlewares.traefik.io")),
+            (self.static.crd, "crd", (*CUSTOM, *ABSENT[crd.PROVIDER])),
+            (self.static.gateway, "gateway", (*GATEWAY, "middlewares.traefik.io", *ABSENT[gateway.PROVIDER])),
         ):
             if provider is not None:
                 self.log(f"Starting provider *{name}.Provider", "INFO")
@@ -203,6 +214,9 @@ class Traefik:
             found = self._gateways(self.static.gateway)
             fresh[gateway.PROVIDER] = found.configuration
             traefik_status.write_gateways(self.process.api, found.statuses, self.world.now)
+        for provider, resources in ABSENT.items():
+            if provider in fresh:
+                fresh[provider].problems += map(_absent, (obj for each in resources for obj in self._listed(each)))
         if fresh != self._configurations:
             self._apply(fresh)
 
@@ -286,6 +300,9 @@ class Traefik:
 
     def _route_of(self, name: str, router: Router) -> Route:
         asked = rules.parse(router.rule)
+        if router.tls is not None and router.tls.cert_resolver:
+            words = "Router uses a nonexistent certificate resolver"
+            self.log(f"{words} certificateResolver={router.tls.cert_resolver} routerName={name}")
         known = self.dynamic.middlewares
         wraps = [traefik_middlewares.make(each, known, self.log) for each in router.middlewares]
         self._check_service(router.service)
@@ -468,6 +485,11 @@ class _Server(http.Server):
         response = http.text(http.REASONS[status], status)
         response.headers.append(("Location", where))
         return response
+
+
+def _absent(obj: Object) -> str:
+    metadata = obj["metadata"]
+    return f"not simulated: {obj['kind']} name={metadata['name']} namespace={metadata.get('namespace', '')}"
 
 
 def _within(obj: Object, namespaces: tuple[str, ...]) -> bool:
