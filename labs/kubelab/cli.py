@@ -141,12 +141,19 @@ def parity(cluster: str, any_cluster: bool, with_states: bool, with_cells: bool,
     differ = 0
     for name in labs or folders.names():
         of = spec.load(folders.find(name))
+        if of.whole_cluster and not any_cluster:
+            click.echo(
+                f"· {of.name:16} not compared: it changes the cluster itself (--any-cluster compares it all the same)"
+            )
+            continue
         embedded = functools.partial(lab_module.Lab, of)
         live = functools.partial(lab_module.Lab, of, make=lab_module.live(of, cluster, any_cluster=any_cluster))
         for run in runs:
             for what, difference in parity_module.compare(run(of, embedded), run(of, live)):
-                click.echo(f"{'✓' if difference is None else '✗'} {of.name:16} {what}")
-                if difference is not None:
+                known = difference is not None and difference.known
+                sign = "✓" if difference is None else "·" if known else "✗"
+                click.echo(f"{sign} {of.name:16} {what}{': beyond what can be known' if known else ''}")
+                if difference is not None and not known:
                     click.echo(str(difference))
                     differ += 1
     if differ:

@@ -35,7 +35,12 @@ def open(name: str, cluster: str = "", *, any_cluster: bool = False) -> Lab:
 
 
 def live(of: spec.Spec, cluster: str, *, any_cluster: bool = False) -> Make:
-    """What makes a lab's namespaces on a live cluster: see `open`."""
+    """What makes a lab's namespaces on a live cluster: see `open`.  LearnerError where the lab must not, or cannot."""
+    if of.whole_cluster and not any_cluster:
+        raise LearnerError(
+            f"lab {of.name} changes the cluster itself, and not a namespace of it alone",
+            "Leave cluster=... away; or, on a cluster that you throw away afterwards: any_cluster=True.",
+        )
     from kubelab.live import contexts
     from kubelab.live.port import Live
 

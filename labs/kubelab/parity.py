@@ -18,6 +18,7 @@ from typing import Any
 
 from kubelab import display, folders, magics, states
 from kubelab.lab import Lab
+from kubelab.live.port import BEYOND
 from kubelab.spec import Spec
 from kubesim.errors import LearnerError
 
@@ -58,7 +59,10 @@ MASKS = (
 ON_A_NODE = re.compile(r"^(?:On to )?NODE(?:, on the way back)?$")
 ON_THE_WAY = re.compile(r"^Waiting for \S+ .*")
 # A live lab has a namespace of its own; the API server's Service is in none of them.
-ELSEWHERE = re.compile(r"^(?:service/|endpoints/|endpointslice\S*/|- )?kubernetes\b.*")
+# Where it would be the only one, a live lab says that there is none, and prints no header.
+ELSEWHERE = re.compile(
+    r"^(?:(?:service/|endpoints/|endpointslice\S*/|- )?kubernetes\b.*|NAME\s.*|No resources found in .*)"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,11 +76,15 @@ class Seen:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """A step that differs: what only the embedded cluster said, and what only the live one said."""
+    """A step that differs: what only the embedded cluster said, and what only the live one said.
+
+    `known`: it cannot be else, for the live side says that it does not know.
+    """
 
     what: str
     embedded: tuple[str, ...]
     live: tuple[str, ...]
+    known: bool = False
 
     def __str__(self) -> str:
         lines = [f"  {self.what}", *(f"    embedded: {each}" for each in self.embedded)]
@@ -89,7 +97,9 @@ def compare(embedded: Iterator[Seen], live: Iterator[Seen]) -> Iterator[tuple[st
         only = (_without(one.lines, other.lines), _without(other.lines, one.lines))
         if one.code != other.code:
             only = ((f"ended with {one.code}", *only[0]), (f"ended with {other.code}", *only[1]))
-        yield one.what, Difference(what=one.what, embedded=only[0], live=only[1]) if any(only) else None
+        known = any(BEYOND in each for each in other.lines)
+        found = Difference(what=one.what, embedded=only[0], live=only[1], known=known) if any(only) else None
+        yield one.what, found
 
 
 def in_states(spec: Spec, start: Open) -> Iterator[Seen]:

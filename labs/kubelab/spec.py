@@ -42,6 +42,8 @@ class Spec:
     """A lab.  `clears` are the rows of the course's list of misconceptions; `minutes` is what a learner needs.
 
     `preset` is one of `kubesim presets`, or "./FILE": a preset of its own, beside lab.yaml.
+
+    `whole_cluster`: it changes the cluster itself (kube-proxy, a node), and not a namespace of it alone.
     """
 
     name: str
@@ -54,6 +56,7 @@ class Spec:
     tasks: tuple[Task, ...]
     preset: str = "kind"
     seed: int = 1
+    whole_cluster: bool = False
 
     def task(self, name: str) -> Task:
         """The task of that name.  LearnerError names the known ones."""

@@ -47,6 +47,8 @@ QUIET = 1.2
 POLL = 0.15
 # How long rest is waited for, in seconds: images may have to be pulled.
 PATIENCE = 180.0
+# How long a Service waits for its load balancer's address: where nobody gives it one, it never comes.  In seconds.
+BALANCER = 15.0
 # What lessons call from outside the cluster; where it is missing, a pod on a node's own network lends it.
 TOOLS = ("curl", "dig", "nslookup", "ping")
 TOOLS_IMAGE = "registry.k8s.io/e2e-test-images/agnhost:2.53"
@@ -65,6 +67,8 @@ class Live:
         self._folder = Path(tempfile.mkdtemp(prefix="kubelab-"))
         self._shells: dict[str, Shell] = {}
         self._draws = 0
+        # When a Service was first seen that has no load balancer's address yet, by its uid.
+        self._pending: dict[str, float] = {}
         self._namespaces = [self.namespace]
         self._whole: Live | None = None
         self._end = weakref.finalize(
@@ -345,7 +349,8 @@ class Live:
             *deployments,
             *slices.list_namespaced_endpoint_slice(self.namespace).items,
         ]
-        listed += core.list_namespaced_service(self.namespace).items
+        services = core.list_namespaced_service(self.namespace).items
+        listed += services
         revisions = sorted((each.metadata.uid, each.metadata.resource_version) for each in listed)
         waiting = [f"pod {each.metadata.name}" for each in pods if _moves(each)]
         waiting += [
@@ -354,6 +359,11 @@ class Live:
             if (each.status.observed_generation or 0) < each.metadata.generation
             or (each.status.replicas or 0) != each.spec.replicas
         ]
+        for each in services:
+            if each.spec.type == "LoadBalancer" and not each.status.load_balancer.ingress:
+                since = self._pending.setdefault(each.metadata.uid, time.monotonic())
+                if time.monotonic() - since < BALANCER:
+                    waiting.append(f"the load balancer of {each.metadata.name}")
         return revisions, ", ".join(waiting[:3])
 
 
@@ -378,11 +388,14 @@ def _group(api: kubernetes.client.ApiClient, name: str) -> Any:
     return getattr(client, name)(api)
 
 
+BEYOND = "what is beyond this computer is not looked at"
+
+
 def _honest(trace: Trace) -> Trace:
     """What happens beyond this computer is not known; but private addresses (RFC 1918) are certainly nobody's there."""
     if trace.hops[-1].kind != "internet" or ipaddress.ip_address(trace.final.dst).is_private:
         return trace
-    reason = f"the packet left for {trace.final.dst}; what is beyond this computer is not looked at"
+    reason = f"the packet left for {trace.final.dst}; {BEYOND}"
     return replace(trace, verdict=Verdict.INSUFFICIENT_INFO, reason=reason)
 
 

@@ -201,7 +201,8 @@ def _listen(host: Host, dump: Dump) -> None:
             if each.protocol == "tcp":
                 Listener(host.stack, "tcp", each.address, each.port)
             else:
-                UdpSocket(host.stack, each.address, each.port)
+                # Whether a program answers datagrams no node says; a name server does.
+                UdpSocket(host.stack, each.address, each.port).answers = each.port == 53
         except NetError:
             continue  # bound to an address of a family or a device that is not looked at
 
