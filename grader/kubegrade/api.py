@@ -10,9 +10,10 @@ from __future__ import annotations
 import atexit
 from functools import cache
 
-from kubegrade import batch, referee, sandbox, submissions, wire
+from kubegrade import sandbox, submissions, wire
+from kubegrade.jobs import Bounds, Job
+from kubegrade.process import Process
 from kubegrade.report import Mark, Report
-from kubegrade.worker import Job
 from kubelab import folders
 from kubesim.errors import LearnerError
 
@@ -53,14 +54,14 @@ def close() -> None:
     _process.cache_clear()
 
 
-_started: dict[bool, batch.Process] = {}
+_started: dict[bool, Process] = {}
 
 
 @cache
-def _process(unsandboxed: bool) -> batch.Process:
+def _process(unsandboxed: bool) -> Process:
     layers = sandbox.probe()
     if not layers.sufficient and not unsandboxed:
         raise LearnerError(sandbox.REFUSAL, sandbox.REMEDY)
-    _started[unsandboxed] = batch.Process(layers, referee.Bounds(), sandbox.Limits())
+    _started[unsandboxed] = Process(layers, Bounds(), sandbox.Limits())
     atexit.register(close)
     return _started[unsandboxed]

@@ -10,82 +10,21 @@ import contextlib
 import json
 import os
 import select
-import shutil
-import socket
-import subprocess
-import sys
-import tempfile
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from kubegrade import referee, sandbox, submissions, wire
+from kubegrade import sandbox, submissions, wire
+from kubegrade.jobs import Bounds, Job, Key
+from kubegrade.process import Process
 from kubegrade.report import Report, from_json
-from kubegrade.worker import Job
 
 # A submission that ends this many workers is given up.
 PATIENCE = 3
 # How many submissions one worker has at work: its forks take a while each.
 LANES = 8
-# Frames from a worker: a report with all its cards.
-LARGEST = 1 << 26
-
-
-class Process:
-    """A worker in a process of its own, with nothing of this one's environment."""
-
-    def __init__(self, layers: sandbox.Layers, bounds: referee.Bounds, limits: sandbox.Limits) -> None:
-        ours, theirs = socket.socketpair()
-        kept = {name: os.environ[name] for name in ("PATH", "LANG", "PYTHONPATH", "TMPDIR") if name in os.environ}
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "kubegrade.worker", str(theirs.fileno())],
-            pass_fds=[theirs.fileno()],
-            env=kept,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        theirs.close()
-        self._scratch = scratch()
-        self.socket = ours
-        self._channel = wire.Channel(ours, LARGEST)
-        settings = {"layers": layers, "bounds": bounds, "limits": limits}
-        told = {name: asdict(each) for name, each in settings.items()}  # type: ignore[call-overload]
-        self._channel.send({**told, "scratch": str(self._scratch)})
-        self.jobs: dict[tuple[str, str, str], Job] = {}
-
-    def give(self, job: Job) -> None:
-        """Another job for it to work on, beside those that it has."""
-        self.jobs[key(job)] = job
-        self._channel.send(asdict(job))
-
-    def take(self) -> Report:
-        """The next report of the jobs that were given.  wire.Closed if the worker died of one."""
-        report = from_json(self._channel.receive()["report"])
-        self.jobs.pop(key(report), None)
-        return report
-
-    def end(self) -> None:
-        """End it, and all that it has forked."""
-        self._channel.close()
-        self._process.kill()
-        self._process.wait()
-        shutil.rmtree(self._scratch, ignore_errors=True)
-
-
-def scratch() -> Path:
-    """A new folder for a worker.  Folders of graders that were killed are removed on the way."""
-    for path in Path(tempfile.gettempdir()).glob("kubegrade-*-*"):
-        pid = path.name.split("-")[1]
-        try:
-            os.kill(int(pid), 0)
-        except ProcessLookupError:
-            shutil.rmtree(path, ignore_errors=True)
-        except (OSError, ValueError):
-            continue
-    return Path(tempfile.mkdtemp(prefix=f"kubegrade-{os.getpid()}-"))
 
 
 def grade(
@@ -93,16 +32,17 @@ def grade(
     *,
     workers: int,
     layers: sandbox.Layers,
-    bounds: referee.Bounds,
+    bounds: Bounds,
     limits: sandbox.Limits,
     meanwhile: Callable[[], None] = lambda: None,
+    first: Process | None = None,
 ) -> Iterator[Report]:
     """The reports of the jobs, as they come; `workers` of them are at work at a time.  Closing it ends all it has started.
 
-    `meanwhile` is called once, while the workers warm up.
+    `meanwhile` is called once, while the workers warm up; `first` is a worker that has been started already.
     """
     waiting = deque((job, 1) for job in jobs)
-    tries: dict[tuple[str, str, str], int] = {}
+    tries: dict[Key, int] = {}
     workers = max(1, min(workers, len(jobs)))
     shares = [min(LANES, workers - first) for first in range(0, workers, LANES)]
     running: list[tuple[Process, int]] = []
@@ -110,14 +50,15 @@ def grade(
     def fill(process: Process, lanes: int) -> None:
         while waiting and len(process.jobs) < lanes:
             job, attempt = waiting.popleft()
-            tries[key(job)] = attempt
+            tries[job.key] = attempt
             # A worker that is dead already shows it when its answer is awaited.
             with contextlib.suppress(wire.Closed):
                 process.give(job)
 
     try:
         for lanes in shares if jobs else []:
-            running.append((Process(layers, bounds, limits), lanes))
+            running.append((first or Process(layers, bounds, limits), lanes))
+            first = None
             fill(*running[-1])
         meanwhile()
         while running:
@@ -132,8 +73,8 @@ def grade(
                     running.remove((process, lanes))
                     process.end()
                     for job in process.jobs.values():
-                        if tries[key(job)] < PATIENCE:
-                            waiting.append((job, tries[key(job)] + 1))
+                        if tries[job.key] < PATIENCE:
+                            waiting.append((job, tries[job.key] + 1))
                         else:
                             yield _given_up(job)
                     if waiting:
@@ -146,7 +87,7 @@ def grade(
                     process.end()
                 yield report
     finally:
-        for process, _ in running:
+        for process in [*(each for each, _ in running), *filter(None, [first])]:
             process.end()
 
 
@@ -163,7 +104,7 @@ class Journal:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._done: dict[tuple[str, str, str], dict[str, Any]] = {}
+        self._done: dict[Key, dict[str, Any]] = {}
         if path.is_file():
             for line in path.read_bytes().splitlines():
                 try:
@@ -178,12 +119,12 @@ class Journal:
 
     def known(self, job: Job) -> Report | None:
         """The report of this very job, from an earlier run."""
-        told = self._done.get(key(job))
+        told = self._done.get(job.key)
         return from_json(told) if told is not None and told["digest"] == job.digest else None
 
     def add(self, report: Report) -> None:
-        """Keep a report; it is on the disk when this returns.  Outputs and cards are not kept."""
-        slim = replace(report, said=(), marks=tuple(replace(each, card="") for each in report.marks))
+        """Keep a report; it is on the disk when this returns.  Outputs and traces are not kept."""
+        slim = replace(report, said=(), marks=tuple(replace(each, trace="") for each in report.marks))
         self._file.write(json.dumps(slim.to_json(), separators=(",", ":")).encode() + b"\n")
         self._file.flush()
         os.fsync(self._file.fileno())
@@ -192,21 +133,17 @@ class Journal:
         self._file.close()
 
 
-def key(of: Job | Report) -> tuple[str, str, str]:
-    """What a job and its report are known by."""
-    return of.student, of.lab, of.notebook
-
-
 def run(
     jobs: Sequence[Job],
     journal: Journal,
     *,
     workers: int,
     layers: sandbox.Layers,
-    bounds: referee.Bounds,
+    bounds: Bounds,
     limits: sandbox.Limits,
     told: Callable[[Report, bool], None],
     meanwhile: Callable[[], None] = lambda: None,
+    first: Process | None = None,
 ) -> None:
     """Grade what the journal does not know yet; `told` is given every report, and whether it is new."""
     versions: dict[str, str] = {}

@@ -80,9 +80,16 @@ def grade(submitted: Path, **options: Any) -> None:
 
     Marks go into nbgrader's gradebook.  Ctrl-C keeps what is done; the same command again goes on from there.
     """
-    from kubegrade import run
+    from kubegrade import start
 
-    run.grade(submitted, run.Options(**options))
+    asked = start.Options(**options)
+    started = start.start(asked)
+    try:
+        from kubegrade import run
+
+        run.grade(submitted, asked, started)
+    finally:
+        started.worker.end()
 
 
 if __name__ == "__main__":

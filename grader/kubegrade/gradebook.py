@@ -11,11 +11,13 @@ import json
 import sys
 import warnings
 from collections.abc import Iterator
+from html import escape
 from pathlib import Path
 from typing import Any
 
 from kubegrade import notebooks
 from kubegrade.report import Mark, Report, Said
+from kubelab import display
 
 
 class Book:
@@ -186,11 +188,23 @@ def _shown(
         if mark is not None and teachers is not None and teachers.is_grade:
             points = "?" if mark.points is None else f"{mark.points:g}"
             data = {"text/plain": f"{points} of {mark.max:g} points\n{mark.message}\n{mark.explanation}"}
-            if mark.card:
-                data["text/html"] = mark.card
+            data["text/html"] = _card(mark)
             outputs.append({"output_type": "display_data", "data": data, "metadata": {}})
         made |= {"outputs": outputs, "execution_count": None}
     return made
+
+
+def _card(mark: Mark) -> str:
+    """A mark in a notebook's page, as a lab's own checks look there."""
+    tone, sign = ("pass", "✓") if mark.passed else ("fail", "✗")
+    points = "?" if mark.points is None else f"{mark.points:g}"
+    lines = [mark.message, mark.explanation, *mark.notes]
+    head = f'<b class="kw-{tone}-text">{sign} {escape(mark.title)}</b> <span class="kw-points">{points} of {mark.max:g}</span>'
+    body = f"<p>{head}</p>"
+    body += "".join(f"<p>{escape(each)}</p>" for each in lines if each)
+    if mark.trace:
+        body += f"<details><summary>The packet behind this, step by step</summary>{mark.trace}</details>"
+    return display.card(body, f"kw-card kw-{tone}")
 
 
 def without_hidden(source: str) -> str:

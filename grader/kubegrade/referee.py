@@ -27,12 +27,13 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from kubegrade import notebooks, wire
+from kubegrade.jobs import Bounds
 from kubegrade.report import Mark, Said
 from kubegrade.zygote import Inmate
-from kubelab import checks, display
 from kubelab.checks import marking
 from kubelab.embedded import Embedded
 from kubelab.spec import Spec
+from kubelab.stepper import html as stepper
 from kubesim import http
 from kubesim.errors import LearnerError
 from kubesim.fronts import inprocess
@@ -52,22 +53,6 @@ class Gone(Exception):
     def __init__(self, code: int) -> None:
         super().__init__(code)
         self.code = code
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bounds:
-    """What one submission may ask for.  Seconds of wall time, and counts; `questions` to the cluster are of one cell."""
-
-    cell: float = 20.0
-    submission: float = 120.0
-    # One question to the cluster, and one task's checks.
-    question: float = 10.0
-    marking: float = 20.0
-    questions: int = 5000
-    resets: int = 20
-    checks: int = 200
-    streams: int = 8
-    restarts: int = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,9 +100,11 @@ class Referee:
         tell: Callable[[dict[str, Any]], None],
         bounds: Bounds,
         beginning: Beginning | None = None,
+        seed: int | None = None,
     ) -> None:
         self._course = course
         self._beginning = beginning
+        self._origin = f"{course.spec.folder} {seed}" if course.spec else ""
         self._script: list[tuple[str, str]] | None = None
         self._heard: list[tuple[str, str]] | None = None
         self._start = start
@@ -147,6 +134,11 @@ class Referee:
 
     def fresh(self) -> Embedded:
         return self._start()
+
+    @property
+    def origin(self) -> str:
+        """What a fresh cluster is made from: the same origin, the same cluster."""
+        return self._origin
 
     # -- the turns ------------------------------------------------------------------------------------------
 
@@ -342,7 +334,7 @@ class Referee:
             message=result.message,
             explanation=result.explanation,
             findings=visible,
-            card=display.check_card(_shown(result)),
+            trace=stepper.render(result.trace) if result.trace is not None else "",
         )
 
     def _mark_inside(self, item: notebooks.Item) -> Mark:
@@ -671,10 +663,3 @@ def _replace(mark: Mark, **changes: Any) -> Mark:
     import dataclasses
 
     return dataclasses.replace(mark, **changes)
-
-
-def _shown(result: checks.Result) -> checks.Result:
-    """The result without what hidden checks found."""
-    import dataclasses
-
-    return dataclasses.replace(result, findings=tuple(each for each in result.findings if not each.hidden))

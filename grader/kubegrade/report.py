@@ -5,11 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from kubegrade.jobs import Key
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mark:
     """One task's.  `points` is None where a person has to read it (`manual`).  `text` is what the student wrote there, `notes`
-    what was odd about its cells, `findings` what each visible check found, `card` the same with the trace as HTML."""
+    what was odd about its cells, `findings` what each visible check found, `trace` the packet behind it, as HTML to
+    step through."""
 
     task: str
     title: str
@@ -21,7 +24,7 @@ class Mark:
     text: str = ""
     notes: tuple[str, ...] = ()
     findings: tuple[tuple[bool, str], ...] = ()
-    card: str = ""
+    trace: str = ""
 
     @property
     def passed(self) -> bool:
@@ -58,6 +61,10 @@ class Report:
     seconds: float = 0.0
     attempts: int = 1
     fault: str = ""
+
+    @property
+    def key(self) -> Key:
+        return self.student, self.lab, self.notebook
 
     @property
     def points(self) -> float:

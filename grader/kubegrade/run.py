@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -12,36 +12,20 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from kubegrade import batch, feedback, gradebook, notebooks, pages, referee, sandbox, submissions
+from kubegrade import batch, feedback, gradebook, notebooks, pages, submissions
+from kubegrade.jobs import Job
 from kubegrade.report import Report
-from kubegrade.worker import Job
+from kubegrade.start import Options, Started
 from kubesim.errors import LearnerError
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """The command's options; see its help."""
-
-    lab: str = ""
-    jobs: int | None = None
-    seed_by: str = "lab"
-    timeout: float = 120.0
-    cell_timeout: float = 20.0
-    memory: int = 1024
-    gradebook: Path | None = None
-    table: Path | None = None
-    form: str = "plain"
-    feedback: Path | None = None
-    dump: Path | None = None
-    checks: Path | None = None
-    again: bool = False
-    unsandboxed: bool = False
-
-
-def grade(submitted: Path, options: Options) -> list[Report]:
-    """Grade a folder and write all that was asked for.  The reports, without outputs and cards."""
+def grade(submitted: Path, options: Options, started: Started) -> list[Report]:
+    """Grade a folder and write all that was asked for.  The reports, without outputs and traces."""
     console = Console(stderr=True, highlight=False)
-    layers = walls(options.unsandboxed, console)
+    if started.layers.sufficient:
+        console.print(f"Sandbox: {started.layers}.", style="dim")
+    else:
+        console.print(f"[bold]No sandbox[/bold] (there is: {started.layers}): what students wrote runs as you.")
     checks = str(options.checks.resolve()) if options.checks else ""
     jobs = submissions.find(submitted, options.lab, seed_by=options.seed_by, checks=checks)
     course = submissions.course(submitted)
@@ -51,7 +35,7 @@ def grade(submitted: Path, options: Options) -> list[Report]:
         journal_path.unlink(missing_ok=True)
     journal = batch.Journal(journal_path)
     writer = Writer(path, course, options)
-    by_key = {batch.key(job): job for job in jobs}
+    by_key = {job.key: job for job in jobs}
     reports: list[Report] = []
     before = 0
     interrupted = False
@@ -67,19 +51,20 @@ def grade(submitted: Path, options: Options) -> list[Report]:
                 nonlocal before
                 before += not new
                 if new and not report.fault:
-                    writer.write(report, by_key[batch.key(report)])
-                reports.append(replace(report, said=(), marks=tuple(replace(m, card="") for m in report.marks)))
+                    writer.write(report, by_key[report.key])
+                reports.append(replace(report, said=(), marks=tuple(replace(m, trace="") for m in report.marks)))
                 bar.update(task, advance=1, description=report.student[:40])
 
             batch.run(
                 jobs,
                 journal,
                 workers=options.jobs or cores(),
-                layers=layers,
-                bounds=referee.Bounds(cell=options.cell_timeout, submission=options.timeout),
-                limits=sandbox.Limits(memory=options.memory << 20, cpu=int(options.timeout)),
+                layers=started.layers,
+                bounds=started.bounds,
+                limits=started.limits,
+                first=started.worker,
                 told=told,
-                meanwhile=lambda: writer.open() and None,
+                meanwhile=writer.prepare,
             )
     except KeyboardInterrupt:
         interrupted = True
@@ -121,6 +106,9 @@ class Writer:
             self._book = gradebook.Book(self._path)
         return self._book
 
+    def prepare(self) -> None:
+        self.open()
+
     def write(self, report: Report, job: Job) -> None:
         source = Path(job.source)
         self.open().add_assignment(report.lab, source)
@@ -135,18 +123,6 @@ class Writer:
     def close(self) -> None:
         if self._book is not None:
             self._book.close()
-
-
-def walls(unsandboxed: bool, console: Console) -> sandbox.Layers:
-    """What this machine has to keep strangers' code in, said aloud.  LearnerError if that is not enough, unless told to go on."""
-    layers = sandbox.probe()
-    if layers.sufficient:
-        console.print(f"Sandbox: {layers}.", style="dim")
-    elif not unsandboxed:
-        raise LearnerError(f"{sandbox.REFUSAL} (there is: {layers})", sandbox.REMEDY)
-    else:
-        console.print(f"[bold]No sandbox[/bold] (there is: {layers}): what students wrote runs as you.")
-    return layers
 
 
 def cores() -> int:

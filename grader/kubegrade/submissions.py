@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from kubegrade import notebooks
-from kubegrade.worker import Job
+from kubegrade.jobs import Job
 from kubelab import folders
 from kubesim.errors import LearnerError
 

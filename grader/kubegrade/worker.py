@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from kubegrade import inside, notebooks, referee, sandbox, wire
+from kubegrade.jobs import Bounds, Job
 from kubegrade.report import Draft, Mark, Report, Said
 from kubegrade.zygote import Inmate, Zygote
 from kubelab import lab as labs
@@ -36,29 +37,6 @@ from kubelab.embedded import Embedded
 REFEREE_MEMORY = 1 << 30
 # Files beside the notebook that are copied into the scratch folder.
 MOST_FILES, LARGEST_FILE = 50, 8 << 20
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """One submission.  `folder` holds it, `notebook` is the name that its notebook should have (without .ipynb); or `file` is the
-    notebook, whatever its name; or `data` is what it holds.
-
-    `lab` is the assignment's name, `lab_folder` the lab's folder ("" for a plain nbgrader notebook), `source` the teacher's
-    notebook, `checks` a file with more checks; `seed` is for the cluster, None for the lab's own; `digest` comes back in the
-    report.
-    """
-
-    student: str
-    lab: str
-    notebook: str
-    folder: str = ""
-    file: str = ""
-    digest: str = ""
-    lab_folder: str = ""
-    source: str = ""
-    checks: str = ""
-    seed: int | None = None
-    data: str | None = None
 
 
 @dataclass(slots=True)
@@ -84,7 +62,7 @@ class Attempt:
 class Worker:
     """See the module.  `bounds` and `limits` are for each submission; `scratch` is an empty folder for it to use."""
 
-    def __init__(self, layers: sandbox.Layers, bounds: referee.Bounds, limits: sandbox.Limits, scratch: Path) -> None:
+    def __init__(self, layers: sandbox.Layers, bounds: Bounds, limits: sandbox.Limits, scratch: Path) -> None:
         self._bounds = bounds
         self._scratch = scratch
         # Before anything of a lab is loaded: what the zygote does not have, no submission can find.
@@ -214,7 +192,7 @@ class Worker:
         beginning = None if attempt.job.seed is not None else self._beginnings.get(attempt.job.lab_folder)
         if beginning is not None and (attempt.number > 1 or not beginning.begins(plan)):
             beginning = None
-        judge = referee.Referee(course, start, spawn, channel.send, self._bounds, beginning)
+        judge = referee.Referee(course, start, spawn, channel.send, self._bounds, beginning, attempt.job.seed)
         try:
             judge.grade(plan, plan.notes)
         except referee.Diverged:
@@ -299,7 +277,7 @@ def main() -> None:
     told = channel.receive()
     worker = Worker(
         sandbox.Layers(**told["layers"]),
-        referee.Bounds(**told["bounds"]),
+        Bounds(**told["bounds"]),
         sandbox.Limits(**told["limits"]),
         Path(told["scratch"]),
     )

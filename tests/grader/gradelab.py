@@ -7,7 +7,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from kubegrade import batch, referee, sandbox, submissions
+from kubegrade import batch, sandbox, submissions
+from kubegrade.jobs import Bounds
 from kubelab import course as kubelab_course
 
 LAB = "90-small"
@@ -134,14 +135,12 @@ def hand_in(root: Path, student: str, data: bytes, name: str = f"{LAB}.ipynb") -
     return folder
 
 
-def grade(root: Path, *, workers: int = 2, bounds: referee.Bounds | None = None, only: str = "") -> dict[str, Any]:
+def grade(root: Path, *, workers: int = 2, bounds: Bounds | None = None, only: str = "") -> dict[str, Any]:
     """The reports by student."""
     layers = sandbox.probe()
     assert layers.sufficient, f"no sandbox here: {layers}"
     jobs = [job for job in submissions.find(root / "submitted") if not only or job.student == only]
-    reports = batch.grade(
-        jobs, workers=workers, layers=layers, bounds=bounds or referee.Bounds(), limits=sandbox.Limits()
-    )
+    reports = batch.grade(jobs, workers=workers, layers=layers, bounds=bounds or Bounds(), limits=sandbox.Limits())
     return {each.student: each for each in reports}
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +15,8 @@ import gradelab
 import pytest
 from nbgrader.api import Gradebook
 
-from kubegrade import api, batch, sandbox
+from kubegrade import api, batch, sandbox, submissions
+from kubegrade.jobs import Bounds
 from kubegrade.report import from_json
 
 SIZE = 200
@@ -22,7 +25,8 @@ ONE = [
     ("", 0),
     (gradelab.ONE, 2),
     ('lab.shell("kubectl create configmap one --from-literal=a=b")', 1),
-    ("lab.core.create_namespaced_config_map(lab.namespace, {'metadata': {'name': 'one', 'labels': {'real': 'yes'}}, 'data': {'a': 'b'}})", 2),
+    ("lab.core.create_namespaced_config_map(lab.namespace, {'metadata': {'name': 'one', 'labels': {'real': 'yes'}},"
+     " 'data': {'a': 'b'}})", 2),
     ("raise ValueError", 0),
 ]  # fmt: skip
 GUESS = [("", 0), (gradelab.GUESS, 1), ('lab.answer("guess", "c")', 0)]
@@ -145,27 +149,26 @@ def test_a_second_run_grades_nothing_and_changes_nothing(small):
 
 
 @pytest.mark.slow
-def test_what_was_handed_in_anew_is_graded_anew(small):
-    root = small["make"]("anew")
-    command(root)
-    gradelab.hand_in(root, "s000", gradelab.notebook(gradelab.cells(gradelab.ONE, gradelab.GUESS, gradelab.TWO)))
-    assert f"{STUDENTS - 1} of {STUDENTS} were graded before" in command(root).stdout
-    after = book(root)
-    assert [each[1] for each in after.pop("s000")[0]] == [1.0, 2.0, 3.0, 0.0]
-    assert after == {student: told for student, told in small["book"].items() if student != "s000"}
-
-
-@pytest.mark.slow
-def test_a_teachers_score_is_kept(small):
-    root = small["make"]("manual")
-    command(root)
+def test_what_was_handed_in_anew_is_graded_anew_and_a_teachers_score_is_kept(small, tmp_path):
+    root = shutil.copytree(small["root"], tmp_path / "anew")
     with Gradebook(f"sqlite:///{root / 'gradebook.db'}") as opened:
-        grade = opened.find_grade("why", gradelab.LAB, gradelab.LAB, "s001")
-        grade.manual_score, grade.needs_manual_grade = 1.5, False
+        for student in ("s001", "s003"):
+            grade = opened.find_grade("why", gradelab.LAB, gradelab.LAB, student)
+            grade.manual_score, grade.needs_manual_grade = 1.5, False
         opened.db.commit()
-    command(root, "--again")
-    why = next(each for each in book(root)["s001"][0] if each[0] == "why")
-    assert why[2] == 1.5
+    for student in ("s000", "s001"):
+        gradelab.hand_in(
+            root, student, gradelab.notebook(gradelab.cells(gradelab.ONE, gradelab.GUESS, gradelab.TWO, "New."))
+        )
+    assert f"{STUDENTS - 2} of {STUDENTS} were graded before" in command(root).stdout
+    after = book(root)
+    for student, why in (("s000", (None, None, True)), ("s001", (None, 1.5, True)), ("s003", (None, 1.5, False))):
+        assert next(each[1:4] for each in after[student][0] if each[0] == "why") == why
+    assert [each[1] for each in after["s000"][0]][:3] == [1.0, 2.0, 3.0]
+    untouched = set(after) - {"s000", "s001", "s003"}
+    assert {student: after[student] for student in untouched} == {
+        student: small["book"][student] for student in untouched
+    }
 
 
 @pytest.mark.slow
@@ -174,16 +177,21 @@ def test_killed_at_any_moment_and_started_again_it_is_the_same_book(small, victi
     root = small["make"]("killed")
     dice = random.Random(victim)
     line = [sys.executable, "-m", "kubegrade.cli", "grade", str(root / "submitted"), "--jobs", "2"]
-    for _ in range(2):
-        running = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(dice.uniform(2.0, 6.0))
-        if victim == "a worker":
-            for found in children(running.pid)[:1]:
-                os.kill(found, signal.SIGKILL)
-            running.wait(timeout=100)
-        else:
-            running.send_signal(signal.SIGKILL if victim == "the grader" else signal.SIGINT)
-            running.wait(timeout=30)
+    running = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    # When some are done: the journal says so.
+    journal, wanted = root / "gradebook.db.kubegrade.jsonl", dice.randint(1, STUDENTS - 4)
+    deadline = time.monotonic() + 90
+    while not (journal.is_file() and journal.read_bytes().count(b"\n") >= wanted) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    if victim == "a worker":
+        for found in direct(running.pid)[:1]:
+            os.kill(found, signal.SIGKILL)
+        running.wait(timeout=100)
+        assert running.returncode == 0
+    else:
+        running.send_signal(signal.SIGKILL if victim == "the grader" else signal.SIGINT)
+        running.wait(timeout=30)
+        assert journal.read_bytes().count(b"\n") < STUDENTS
     done = command(root)
     assert done.returncode == 0, done.stderr
     assert book(root) == small["book"]
@@ -202,11 +210,9 @@ def test_forks_that_are_killed_are_made_again(known):
     """Referees, wardens and inmates killed from outside, over and over: nobody loses a point."""
     root, points = known
     layers = sandbox.probe()
-    from kubegrade import referee, submissions
-
     jobs = submissions.find(root / "submitted")[:30]
-    dice, killed = random.Random(1), 0
-    reports = batch.grade(jobs, workers=1, layers=layers, bounds=referee.Bounds(), limits=sandbox.Limits())
+    dice = random.Random(1)
+    reports = batch.grade(jobs, workers=1, layers=layers, bounds=Bounds(), limits=sandbox.Limits())
     found = {}
     for report in reports:
         found[report.student] = scores(report)
@@ -214,9 +220,8 @@ def test_forks_that_are_killed_are_made_again(known):
         below = [each for each in worker if each not in direct(os.getpid())]
         # The zygote, the oldest, is left alone: without it a worker is no worker (that case is the one above).
         if len(below) > 1 and dice.random() < 0.5:
-            with __import__("contextlib").suppress(ProcessLookupError):
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(dice.choice(sorted(below)[1:]), signal.SIGKILL)
-                killed += 1
     assert found == {job.student: points[job.student] for job in jobs}
 
 

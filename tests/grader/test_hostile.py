@@ -12,9 +12,10 @@ import corpus
 import gradelab
 import pytest
 
-from kubegrade import referee, sandbox
+from kubegrade import sandbox
+from kubegrade.jobs import Bounds
 
-BOUNDS = referee.Bounds(cell=2.5, submission=30.0, question=1.5, marking=10.0)
+BOUNDS = Bounds(cell=2.5, submission=30.0, question=1.5, marking=10.0)
 
 
 @pytest.fixture(scope="module")

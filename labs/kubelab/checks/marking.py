@@ -165,6 +165,8 @@ class Apart:
         self.port = subject.port.apart()
         self.answers = subject.answers
         self.fresh = subject.fresh
+        # What its fresh clusters are made from, where it says so.
+        self.origin: str = getattr(subject, "origin", "")
 
 
 def required(check: Check) -> Check:
