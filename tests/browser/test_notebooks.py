@@ -45,8 +45,8 @@ def lab_server(root, tmp_path_factory):
     here = tmp_path_factory.mktemp("lab")
     notebooks = here / "notebooks"
     notebooks.mkdir()
-    for name in folders.names():
-        shutil.copy(root / "course" / "source" / name / f"{name}.ipynb", notebooks)
+    for path in (root / "course" / "source").glob("*/*.ipynb"):
+        shutil.copy(path, notebooks)
     shutil.copy(Path(__file__).with_name("small.ipynb"), notebooks)
     settings = here / "settings" / "@jupyterlab" / "notebook-extension"
     settings.mkdir(parents=True)
