@@ -8,8 +8,10 @@ import re
 import pytest
 
 from kubesim.cluster import Cluster
+from kubesim.errors import LearnerError
 from kubesim.ingress import crd
 from kubesim.ingress.configuration import Server, Service, Share
+from kubesim.presets import bundles
 from kubesim.programs import htpasswd
 
 OBJECTS = r"""
@@ -455,3 +457,33 @@ def test_services_of_routes(route: dict[str, object], services: dict[str, Servic
 def test_htpasswd(password: str, digest: str) -> None:
     assert htpasswd.matches(password, digest)
     assert not htpasswd.matches(password + "x", digest)
+
+
+def test_an_ingress_says_where_it_is_reached(cluster: Cluster) -> None:
+    assert cluster.shell("kubectl get ingress plain --no-headers").stdout.split()[:5] == [
+        "plain", "traefik", "ing.example", "localhost", "80",
+    ]  # fmt: skip
+
+
+def test_behind_a_cloud_s_balancer_it_is_the_service_s_address() -> None:
+    cloud = Cluster("cloud+traefik")
+    cloud.shell("kubectl create ingress web --rule='web.example/*=web:80'; sleep 90")
+    address = cloud.shell(
+        "kubectl get svc traefik -n traefik -o jsonpath='{.status.loadBalancer.ingress[0].ip}'"
+    ).stdout
+    assert address.count(".") == 3
+    assert cloud.shell("kubectl get ingress web -o jsonpath='{.status.loadBalancer.ingress[0].ip}'").stdout == address
+
+
+def test_an_add_on_that_is_not_there_is_named() -> None:
+    with pytest.raises(LearnerError, match="no add-on 'traffic'") as caught:
+        Cluster("kind+traffic")
+    assert "traefik" in caught.value.remedy
+
+
+@pytest.mark.parametrize("name", ["traefik", "traefik-gateway", "gateway-api", "openshift-router"])
+def test_manifests_can_be_applied_by_hand(name: str) -> None:
+    """In an empty cluster; what needs definitions that are not there is told by kubectl."""
+    result = Cluster("bare").shell(f"kubectl apply -f - <<'EOF'\n{bundles.text(name)}\nEOF\n")
+    missing = 'no matches for kind "GatewayClass"' in result.stderr
+    assert (result.exit_code, missing) == ((1, True) if name == "traefik-gateway" else (0, False))
