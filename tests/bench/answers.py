@@ -49,7 +49,9 @@ def program(size: int) -> dict[str, float]:
         known.service("ADDED", one)
         known.slice("ADDED", other)
     machine = next(iter(cluster.nodes.values()), None) or cluster.machine("outside")
-    around = plugins.Server(machine=machine, objects=known, synced=lambda: True, log=lambda _line: None, fatal=lambda _why: None)
+    around = plugins.Server(
+        machine=machine, objects=known, synced=lambda: True, log=lambda _line: None, fatal=lambda _why: None
+    )
     (dns,) = server.build(around, COREFILE)
     found = {}
     for what, (name, kind) in questions(f"s{size // 2}.bench").items():

@@ -119,7 +119,8 @@ def measure(sizes: tuple[int, ...] = SIZES) -> dict[str, Any]:
         by_size = {size: figures(mode, size) for size in sizes}
         answer[mode] = {str(size): each for size, each in by_size.items()}
         answer[mode]["growth"] = {
-            f"{low} to {high}": {name: by_size[high][name] / by_size[low][name] for name in by_size[low]} for low, high in pairs
+            f"{low} to {high}": {name: by_size[high][name] / by_size[low][name] for name in by_size[low]}
+            for low, high in pairs
         }
     return answer
 

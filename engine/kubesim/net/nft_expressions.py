@@ -308,7 +308,9 @@ class _Parser:
         self.said.append(f"meta skuid {user}")
         return Statement(
             lambda f, _w: None if not f.in_if and user == "0" else False,
-            lambda f: "it was not sent by a program of this host" if f.in_if else f"root's program sent it, not user {user}'s",
+            lambda f: (
+                "it was not sent by a program of this host" if f.in_if else f"root's program sent it, not user {user}'s"
+            ),
         )
 
     def _queue(self) -> Statement:
