@@ -91,3 +91,14 @@ def test_openssl_makes_a_certificate_that_says_for_whom() -> None:
     )
     assert result.stdout == "subject=CN = a.example\n-----BEGIN RSA PRIVATE KEY-----\n"
     assert "openssl: ciphers" in result.stderr
+
+
+def test_its_certificate_is_a_secret_s(cluster: Cluster) -> None:
+    cluster.shell(
+        "openssl req -x509 -newkey rsa:2048 -nodes -keyout k -out c -subj /CN=web.example\n"
+        "kubectl create secret tls web --cert=c --key=k\n"
+        """kubectl patch ingress web --type=merge -p '{"spec":{"tls":[{"secretName":"web"}]}}'; sleep 100"""
+    )
+    address = cluster.shell(ADDRESS).stdout
+    seen = cluster.run_outside(f"curl -skv --resolve web.example:443:{address} https://web.example/ 2>&1").stdout
+    assert "subject: CN=web.example" in seen

@@ -18,7 +18,7 @@ from kubesim.client import Client, Object
 from kubesim.controllers.controller import Controller
 from kubesim.files import FileSystem
 from kubesim.informer import Informers
-from kubesim.ingress import paths, routing
+from kubesim.ingress import backends, paths
 from kubesim.machine import Machine
 from kubesim.machinery import objects
 from kubesim.world import Task, World
@@ -169,7 +169,7 @@ class IngressController(Controller):
         chains = []
         for each in ingress["spec"].get("tls") or ():
             secret = self._secrets.get(objects.namespace(ingress), each.get("secretName", ""))
-            pair = routing.key_pair(secret) if secret is not None else None
+            pair = backends.key_pair(secret) if secret is not None else None
             if pair is None:
                 name = each.get("secretName", "")
                 self.recorder.event(ingress, "Warning", "Sync", f'Error syncing to GCP: secret "{name}" does not exist')
