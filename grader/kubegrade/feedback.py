@@ -66,12 +66,13 @@ def _task(mark: Mark) -> str:
         parts.append(f"<p>{escape(mark.message)}</p>")
     if mark.explanation:
         parts.append(f"<p>{escape(mark.explanation)}</p>")
-    if len(mark.findings) > 1:
-        found = "".join(f"<li>{'✓' if passed else '✗'} {escape(message)}</li>" for passed, message in mark.findings)
+    findings = dict.fromkeys(mark.findings)
+    if len(findings) > 1:
+        found = "".join(f"<li>{'✓' if passed else '✗'} {escape(message)}</li>" for passed, message in findings)
         parts.append(f"<ul>{found}</ul>")
     if mark.trace:
         parts.append(f"<details><summary>The packet behind this, step by step</summary>{mark.trace}</details>")
-    if mark.text:
+    if mark.text and mark.manual:
         parts.append(f"<details><summary>What you wrote</summary><pre>{escape(mark.text)}</pre></details>")
     if mark.notes:
         parts.append(f"<ul>{''.join(f'<li>{escape(each)}</li>' for each in mark.notes)}</ul>")
@@ -155,7 +156,9 @@ def _tasks(reports: Sequence[Report]) -> str:
     for task in dict.fromkeys(mark.task for report in reports for mark in report.marks):
         marks = [mark for report in reports for mark in report.marks if mark.task == task]
         done = sum(each.passed for each in marks)
-        missed = Counter(each.message for each in marks if not each.passed and not each.manual and each.message)
+        # What is wrong with a whole file is said below, and of no task.
+        read = [mark for report in reports if not report.reason for mark in report.marks if mark.task == task]
+        missed = Counter(each.message for each in read if not each.passed and not each.manual and each.message)
         often = "".join(f"<li>{count} × {escape(message)}</li>" for message, count in missed.most_common(3))
         unread = sum(each.manual for each in marks)
         share = f"{unread} to read" if unread else f"{done} of {len(marks)}"
