@@ -47,7 +47,25 @@ def live(of: spec.Spec, cluster: str, *, any_cluster: bool = False) -> Make:
     with progress.bar(f"Looking for cluster {cluster}") as step:
         step("asking kubectl")
         context = contexts.choose(cluster, any_cluster=any_cluster)
-    return lambda: Live(context, of.name)
+
+    def make() -> Port:
+        port = Live(context, of.name)
+        port.install(_add_ons(of))
+        return port
+
+    return make
+
+
+def _add_ons(of: spec.Spec) -> list[dict[str, Any]]:
+    """The objects that a lab's preset has beyond the cluster it begins with: those of Traefik in "kind+traefik"."""
+    from kubesim import presets
+    from kubesim.presets import addons
+
+    base, plus, _more = of.preset.partition("+")
+    if not plus:
+        return []
+    known = addons.objects(presets.load(base))
+    return [each for each in addons.objects(presets.load(of.preset)) if each not in known]
 
 
 def _embedded(of: spec.Spec) -> Make:

@@ -287,6 +287,25 @@ def test_manifests_that_reach_elsewhere_are_refused(lab):
         lab_module._namespaces(lab.spec, text % "kube-system", lab.port)
 
 
+def test_what_a_lab_needs_of_the_cluster_is_installed_once(served):
+    from kubelab import folders, spec
+
+    ingress = spec.load(folders.find("13"))
+    with pytest.raises(LearnerError, match="changes the cluster itself"):
+        lab_module.live(ingress, "kubesim-kind")
+    assert ingress.preset == "kind+traefik"
+    one = lab_module.live(ingress, "kubesim-kind", any_cluster=True)()
+    assert one.run_outside("kubectl -n traefik get deployment traefik").stdout.split()[5:7] == ["traefik", "1/1"]
+    made = one.run_outside("kubectl -n traefik get deployment traefik -o jsonpath='{.metadata.generation}'").stdout
+    one.close()
+    other = lab_module.live(ingress, "kubesim-kind", any_cluster=True)()
+    assert (
+        other.run_outside("kubectl -n traefik get deployment traefik -o jsonpath='{.metadata.generation}'").stdout
+        == made
+    )
+    other.close()
+
+
 def test_the_learners_kubeconfig_is_never_written(served, lab, tmp_path):
     before = Path(os.environ["KUBECONFIG"]).read_bytes()
     lab.shell("kubectl config set-context --current --namespace=elsewhere")

@@ -23,6 +23,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
 from kubelab import progress
 from kubelab.live import commands, contexts, dumps, topology
 from kubelab.live.commands import Shell
@@ -106,6 +108,46 @@ class Live:
             self.close()
             raise Taken(f"namespace {namespace}") from None
         self._namespaces.append(namespace)
+
+    def install(self, objects: list[dict[str, Any]]) -> None:
+        """What the lab needs of the cluster itself, an ingress controller, say: made if its Deployments are not there yet.
+
+        It stays when the lab goes: the next one needs it too, and taking it away would not be the lab's own business.
+        """
+        from kubernetes.client import ApiException
+
+        apps = self._group("AppsV1Api")
+        wanted = [each["metadata"] for each in objects if each["kind"] == "Deployment"]
+
+        def ready(metadata: dict[str, Any]) -> bool | None:
+            """None: it is not there."""
+            try:
+                found = apps.read_namespaced_deployment(metadata["name"], metadata["namespace"])
+            except ApiException as error:
+                if error.status == 404:
+                    return None
+                raise
+            return (found.status.ready_replicas or 0) >= found.spec.replicas
+
+        if all(ready(each) is not None for each in wanted):
+            return
+        with progress.bar("Installing what the lab needs") as step:
+            step(", ".join(each["name"] for each in wanted))
+            # Twice where need be: an object of a kind that the same list defines comes too early the first time.
+            for _attempt in range(2):
+                done = commands.run(
+                    ["kubectl", "apply", "--server-side", "-f", "-"],
+                    {**os.environ, "KUBECONFIG": str(self._kubeconfig)},
+                    stdin=yaml.safe_dump_all(objects),
+                )
+                if done.exit_code == 0:
+                    break
+            else:
+                raise LearnerError(f"what the lab needs could not be installed: {done.stderr.strip().splitlines()[-1]}")
+            end = time.monotonic() + PATIENCE
+            while not all(ready(each) for each in wanted) and time.monotonic() < end:
+                step("its pods")
+                time.sleep(POLL)
 
     def api_client(self) -> kubernetes.client.ApiClient:
         return self._api
