@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from kubesim.apiserver.customresources.resource import CustomResource
 from kubesim.apiserver.strategies import base
 
 if TYPE_CHECKING:
@@ -30,15 +31,15 @@ class Strategies:
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
         self._table = _table()
+        from kubesim.apiserver.customresources.strategy import Custom
+
+        self._custom = Custom
         self._made: dict[str, base.Strategy] = {}
 
     def of(self, resource: Resource) -> base.Strategy:
-        from kubesim.apiserver.customresources.resource import CustomResource
-        from kubesim.apiserver.customresources.strategy import Custom
-
         if isinstance(resource, CustomResource):
             # It comes and goes with its definition; making one costs nothing.
-            return Custom(self._registry, resource)
+            return self._custom(self._registry, resource)
         found = self._made.get(resource.name)
         if found is None:
             kind = self._table.get(resource.name, base.Strategy)
