@@ -64,6 +64,13 @@ def test_a_port_that_the_service_has_not_is_refused_by_a_rule_that_says_so(clust
     assert moments["filter-output hands it to cluster-ips-check"] == "It is what this rule asks for: ct state new."
 
 
+def test_where_no_map_has_the_packet_the_chain_of_services_is_named(cluster):
+    moments = told(cluster, "node/kind-worker", f"http://127.0.0.1:{field(cluster, '.spec.ports[0].nodePort')}")
+    assert moments["No rule of services is for this packet"].startswith(
+        "3 rules were asked. None wants destination 127.0.0.1"
+    )
+
+
 def test_a_map_that_says_drop_is_named(cluster):
     cluster.run_outside("""kubectl scale deployment web --replicas=1; kubectl rollout status deployment web
     kubectl patch service web -p '{"spec":{"externalTrafficPolicy":"Local"}}'""")

@@ -194,23 +194,26 @@ class _Teller:
         self.scenes[-1] = replace(self.scenes[-1], missed=missed)
 
     def _nothing_matched(self, packet: Packet) -> None:
-        """Tell once that the nat rules which were looked at all passed the packet by."""
-        looked = [each for each in self._passed if each.table == "nat" and each.kind is Kind.RULE and not each.matched]
+        """Tell once that the nat rules (of nftables: those of kube-proxy's chain `services`) all passed the packet by."""
+        missed = [each for each in self._passed if each.kind is Kind.RULE and not each.matched]
+        looked = [each for each in missed if each.chain == "services" and rules.nft(each.rule)]
+        looked = looked or [each for each in missed if each.table == "nat"]
         if not self.puzzling or not looked:
             return
         self.puzzling = False
         chain = looked[-1].chain
-        self._passed = [each for each in self._passed if each.table != "nat"]
+        self._passed = [each for each in self._passed if each.table != "nat" and each not in looked]
         told = telling.Told(
             title=f"No rule of {chain} is for this packet",
-            place=f"nat {chain}",
+            place=words.place(looked[-1]),
             text=f"{len(looked)} rules were asked. None wants {words.wanted(packet)}; so nothing is rewritten, and the packet "
             f"goes on to {packet.dst} as it is.",
             question=f"Which rule of {chain} takes this packet?",
         )
         self._add(looked[-1], packet, packet, told)
-        missed = tuple(Missed(rule=each.rule, why=each.why) for each in looked)
-        self.scenes[-1] = replace(self.scenes[-1], missed=missed)
+        self.scenes[-1] = replace(
+            self.scenes[-1], missed=tuple(Missed(rule=each.rule, why=each.why) for each in looked)
+        )
 
     def _rewrite(self, step: Step, before: Packet, after: Packet) -> None:
         """A rewrite: one scene with the rule that made it, or one alone (conntrack turning it back)."""
