@@ -183,8 +183,7 @@ class Worker:
         def start() -> Embedded:
             if spare:
                 return spare.pop()
-            assert course.spec is not None
-            return _start(course.spec)
+            return _start(_seeded(attempt.job, course))
 
         def spawn() -> Inmate:
             return self._zygote.spawn(attempt.scratch, attempt.files)
@@ -250,7 +249,7 @@ class Worker:
             return []
         key = (job.lab_folder, job.seed)
         if key not in self._clusters:
-            spec = course.spec if job.seed is None else _replace(course.spec, seed=job.seed)
+            spec = _seeded(job, course)
             if job.lab_folder not in self._beginnings or job.seed is None:
                 # Only the lab's own seed has a class that begins alike.
                 self._beginnings = {job.lab_folder: self._rehearse(course)}
@@ -314,6 +313,12 @@ def main() -> None:
                 step(job, lambda job=job: worker.begin(job))  # type: ignore[misc]
     except wire.Closed:
         return
+
+
+def _seeded(job: Job, course: referee.Course) -> specs.Spec:
+    """The lab as this job has it."""
+    assert course.spec is not None
+    return course.spec if job.seed is None else _replace(course.spec, seed=job.seed)
 
 
 def _start(spec: specs.Spec) -> Embedded:
