@@ -247,7 +247,7 @@ def _event_in(obj: Object) -> Object:
 
 
 def _event_out(obj: Object) -> Object:
-    found = {key: obj[key] for key in ("kind", "apiVersion") if key in obj}
+    found: Object = {key: obj[key] for key in ("kind", "apiVersion") if key in obj}
     for new, old in _EVENT.items():
         if new in _EVENT_ALWAYS or obj.get(old) not in (None, "", {}):
             found[new] = obj.get(old)

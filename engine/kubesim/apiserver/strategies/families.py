@@ -27,6 +27,9 @@ def settle(configured: tuple[str, ...], new: Object, old: Object | None, minor: 
         if minor < 20 and spec["type"] != "ExternalName":
             spec.setdefault("ipFamilies", [configured[0]])
         return
+    if before is not None and before["type"] != "ExternalName" and before.get("ipFamilyPolicy"):
+        # A PUT that says nothing of it keeps it.
+        spec.setdefault("ipFamilyPolicy", before["ipFamilyPolicy"])
     if before is not None and _unchanged_preference(spec, before):
         return
     errors = rules.families(spec, before)

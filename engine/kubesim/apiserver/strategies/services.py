@@ -10,7 +10,7 @@ from typing import Any
 
 from kubesim.apiserver import allocators, messages
 from kubesim.apiserver.call import Call
-from kubesim.apiserver.fielderrors import FieldError, invalid
+from kubesim.apiserver.fielderrors import FieldError, forbidden, invalid
 from kubesim.apiserver.strategies import base, families
 from kubesim.apiserver.validation import services as rules
 from kubesim.machinery import names
@@ -174,10 +174,12 @@ class Service(base.Strategy):
         self._allocate_addresses(new, before, dry_run)
         if needs_ports(spec) or spec["type"] == LOAD_BALANCER:
             self._allocate_ports(new, before)
-        if needs_health_check(spec) and not (
-            before and needs_health_check(before) and before.get("healthCheckNodePort")
-        ):
+        if not needs_health_check(spec):
+            return
+        if not (before and needs_health_check(before) and before.get("healthCheckNodePort")):
             self._allocate_health_check(new)
+        elif spec.get("healthCheckNodePort") != before["healthCheckNodePort"]:
+            raise self._invalid(new, [forbidden("spec.healthCheckNodePort", "field is immutable")])
 
     def _allocate_addresses(self, new: Object, before: Object | None, dry_run: bool) -> None:
         spec = new["spec"]
@@ -240,17 +242,20 @@ class Service(base.Strategy):
         """Each port its node port.  In a new Service ports of one number (TCP and UDP of DNS) share one (allocNodePorts);
         in an update every port that has none draws its own (updateNodePorts)."""
         spec = new["spec"]
-        held = set(_node_ports(before)) if before else set()
+        held = {port.get("nodePort", 0) for port in before.get("ports") or ()} if before else set()
         shared: dict[int, int] = {}
         given: set[int] = set()
-        for port in spec.get("ports", ()):
+        for index, port in enumerate(spec.get("ports", ())):
             number = port.get("nodePort", 0)
-            if number:
-                if number not in held and number not in given:
-                    self._take_port(new, number)
-                given.add(number)
-                if before is None:
-                    shared.setdefault(port["port"], number)
+            if not number:
+                continue
+            if before is None:
+                if shared.get(port["port"]) != number:
+                    self._take_port(new, number, index)
+                shared.setdefault(port["port"], number)
+            elif number not in held and number not in given:
+                self._take_port(new, number, index)
+            given.add(number)
         if not needs_ports(spec):
             return
         for port in spec.get("ports", ()):
@@ -269,7 +274,7 @@ class Service(base.Strategy):
         self._ports_taken.append(number)
         return number
 
-    def _take_port(self, obj: Object, number: int) -> None:
+    def _take_port(self, obj: Object, number: int, index: int) -> None:
         settings = self.registry.settings
         why = ""
         if not self.ports.holds(number):
@@ -277,9 +282,6 @@ class Service(base.Strategy):
         elif number in self.ports.taken:
             why = "provided port is already allocated"
         if why:
-            index = next(
-                (i for i, port in enumerate(obj["spec"].get("ports", ())) if port.get("nodePort") == number), 0
-            )
             raise self._invalid(obj, [invalid(f"spec.ports[{index}].nodePort", number, why)])
         self.ports.taken.add(number)
         self._ports_taken.append(number)
@@ -361,7 +363,7 @@ def _sync_addresses(spec: Object, before: Object | None) -> None:
         return
     old_first, old_all = before.get("clusterIP", ""), before.get("clusterIPs", [])
     changed, changed_all = first != old_first, all_ != old_all
-    if changed and not changed_all:
+    if changed and (not changed_all or not all_):
         if first:
             spec["clusterIPs"] = [first]
         else:

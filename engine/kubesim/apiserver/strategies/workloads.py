@@ -100,7 +100,7 @@ class Job(base.Spec):
     @staticmethod
     def _select_by_uid(obj: Object) -> None:
         """generateSelector: pods of a Job are found by its uid; the old labels are kept for old tools."""
-        name, uid = obj["metadata"]["name"], obj["metadata"]["uid"]
+        name, uid = obj["metadata"].get("name", ""), obj["metadata"]["uid"]
         labels = obj["spec"]["template"]["metadata"].setdefault("labels", {})
         labels |= {"controller-uid": uid, "job-name": name}
         labels |= {"batch.kubernetes.io/controller-uid": uid, "batch.kubernetes.io/job-name": name}
