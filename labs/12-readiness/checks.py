@@ -10,7 +10,7 @@ from kubelab.port import Port
 
 CLIENT = "pod/client"
 # The client of the rolling update: this many requests, so far apart (seconds), and so patient with each.
-REQUESTS, APART, PATIENCE = 100, 0.06, 0.2
+REQUESTS, APART, PATIENCE = 80, 0.075, 0.2
 
 
 def never_ready(port: Port) -> checks.Outcome:
