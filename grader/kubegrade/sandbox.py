@@ -195,6 +195,15 @@ def enclose(layers: Layers, limits: Limits, scratch: Path, readable: Sequence[in
         _call("prctl", PR_SET_DUMPABLE, 0, 0, 0, 0)
 
 
+def confine(layers: Layers, readable: Sequence[int]) -> None:
+    """The walls for a process of our own that handles what strangers send: it may read these (O_PATH) and nothing else, and
+    start and connect nothing."""
+    if layers.landlock:
+        restrict_files(readable, [], layers.landlock, scoped=False)
+    if layers.seccomp:
+        seccomp.install()
+
+
 def die_with_parent() -> None:
     """Be killed when the process that forked this one is gone (Linux)."""
     if sys.platform.startswith("linux"):
@@ -254,12 +263,15 @@ def _drop_capabilities() -> None:
     _call("capset", header, nothing)
 
 
-def restrict_files(readable: Sequence[int], writable: Sequence[int], version: int) -> None:
-    """Landlock: from here on only these may be read, and only those written beneath.  Needs no_new_privs, which it sets."""
+def restrict_files(readable: Sequence[int], writable: Sequence[int], version: int, *, scoped: bool = True) -> None:
+    """Landlock: from here on only these may be read, and only those written beneath.  Needs no_new_privs, which it sets.
+
+    `scoped`: and signals go to none but itself and its children.
+    """
     if not version:
         raise OSError(errno.EOPNOTSUPP, "no Landlock")
     handled = _FILE_RIGHTS[min(version, 5)]
-    rules = _Ruleset(handled, _TCP if version >= 4 else 0, _SCOPES if version >= 6 else 0)
+    rules = _Ruleset(handled, _TCP if version >= 4 else 0, _SCOPES if scoped and version >= 6 else 0)
     size = 8 if version < 4 else 16 if version < 6 else 24
     ruleset = _call("syscall", _LANDLOCK_CREATE, ctypes.byref(rules), ctypes.c_size_t(size), 0)
     for fds, rights in ((readable, _READ_FILE | _READ_DIR), (writable, handled & ~_EXECUTE)):

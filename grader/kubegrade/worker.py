@@ -25,6 +25,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import kubegrade
+import kubelab
+import kubesim
 from kubegrade import inside, notebooks, referee, sandbox, wire
 from kubegrade.jobs import Bounds, Job
 from kubegrade.report import Draft, Mark, Report, Said
@@ -63,10 +66,13 @@ class Worker:
     """See the module.  `bounds` and `limits` are for each submission; `scratch` is an empty folder for it to use."""
 
     def __init__(self, layers: sandbox.Layers, bounds: Bounds, limits: sandbox.Limits, scratch: Path) -> None:
+        self._layers = layers
         self._bounds = bounds
         self._scratch = scratch
         # Before anything of a lab is loaded: what the zygote does not have, no submission can find.
         self._zygote = Zygote(layers, limits, inside.warm(scratch / "ipython"))
+        own = [Path(each.__file__).parent for each in (kubegrade, kubelab, kubesim) if each.__file__]
+        self._readable = [*inside.readable(), *inside.handles(own)]
         self._courses: dict[tuple[str, str, str], referee.Course] = {}
         self._clusters: dict[tuple[str, int | None], list[Embedded]] = {}
         self._beginnings: dict[str, referee.Beginning | None] = {}
@@ -179,6 +185,9 @@ class Worker:
             mapped = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
             resource.setrlimit(resource.RLIMIT_AS, (mapped + REFEREE_MEMORY,) * 2)
         spare, course, plan = list(ports), attempt.course, attempt.plan
+        # It runs commands and requests that a stranger wrote, in a cluster that is made of Python.
+        folders = [Path(attempt.job.lab_folder)] if attempt.job.lab_folder else []
+        sandbox.confine(self._layers, [*self._readable, *inside.handles(folders)])
 
         def start() -> Embedded:
             if spare:

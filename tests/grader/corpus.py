@@ -152,6 +152,11 @@ lab.shell("mkdir -p /usr/local/bin ~/bin; printf '#!/bin/bash\nexit 0\n' > /usr/
           "echo 'export PATH=~/bin:$PATH' >> ~/.bashrc")
 """
 
+PLANTED_CURL = r"""
+lab.shell("kubectl exec client -- sh -c 'mkdir -p /usr/local/sbin; printf \"#!/bin/sh\nexit 0\n\" > /usr/local/sbin/curl;"
+          " chmod +x /usr/local/sbin/curl; echo insecure > ~/.curlrc'")
+"""
+
 ROWS = [
     ("honest", notebook(cells(ONE, GUESS, TWO, "A reason.")), HONEST, ""),
     ("untouched", notebook(cells()), NOTHING, "No prediction yet."),
@@ -183,6 +188,7 @@ ROWS = [
     ("hook-on-check", attack("def after(*a): lab.grade = lambda t: 9\nget_ipython().events.register('pre_run_cell', after)"), NOTHING, ""),
     ("alias", notebook(cells(two=ALIAS)), NOTHING, "could not be resolved"),
     ("planted-kubectl", notebook(cells(two=PLANTED)), NOTHING, ""),
+    ("planted-curl", notebook(cells(two=PLANTED_CURL)), NOTHING, "could not be resolved"),
     ("points-in-metadata", with_metadata(points=1000), HONEST, ""),
     # -- cells
     ("schema-99", with_metadata(schema_version=99), HONEST, ""),

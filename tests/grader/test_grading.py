@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import socket
 import struct
 import time
@@ -11,7 +13,7 @@ import gradelab
 import pytest
 from click.testing import CliRunner
 
-from kubegrade import batch, cli, notebooks, pages, sandbox, seccomp, submissions, wire, worker
+from kubegrade import batch, cli, notebooks, pages, referee, sandbox, seccomp, submissions, wire, worker
 from kubegrade.jobs import Bounds, Job
 from kubegrade.report import Mark, Report
 from kubelab import folders
@@ -134,6 +136,34 @@ def test_the_filter_is_whole_instructions_and_jumps_within_itself(machine):
         if operation & 0x07 == 0x05:
             assert place + 1 + max(yes, no) < len(code)
     assert code[-1] == (0x06, 0, 0, 0x7FFF0000)
+
+
+@pytest.mark.slow
+def test_even_a_referee_that_is_broken_into_reads_and_reaches_nothing(tmp_path, monkeypatch):
+    """A stranger's command that ran as Python in the process that has the cluster: no class's work, no network, no programs."""
+    root = gradelab.make_course(tmp_path / "course")
+    gradelab.hand_in(root, "s", gradelab.notebook(gradelab.cells(gradelab.ONE)))
+
+    def breach(self, said):
+        found = []
+        for tried in (
+            lambda: open("/etc/passwd").read(),
+            lambda: list((root / "submitted").iterdir()),
+            lambda: open(tmp_path / "written", "w"),
+            socket.socket,
+            lambda: os.execv("/bin/true", ["true"]),
+            os.fork,
+        ):
+            with contextlib.suppress(OSError):
+                found.append(tried())
+        return {"stdout": f"found {len(found)}", "stderr": "", "code": 0}
+
+    one = worker.Worker(sandbox.probe(), Bounds(), sandbox.Limits(), tmp_path)
+    job = submissions.find(root / "submitted")[0]
+    one.grade(job)
+    monkeypatch.setitem(referee._VERBS, "shell", breach)
+    report = one.grade(job)
+    assert [each.out for each in report.said if "found" in each.out] == ["Out[0]: found 0\n"]
 
 
 # -- the beginning that a class has in common ----------------------------------------------------------------------
