@@ -47,6 +47,28 @@ def test_an_unknown_image_backs_off_and_names_the_known_ones(kind: Lab) -> None:
     assert 'BackOff: Back-off pulling image "nginks"' in kind.events("web")
 
 
+def test_another_image_ends_a_back_off_and_restarts_what_runs(kind: Lab) -> None:
+    def image(name: str):
+        def change(pod):
+            pod["spec"]["containers"][0]["image"] = name
+
+        return change
+
+    kind.pod("waits", "nginks")
+    kind.pod("runs", "nginx:1.27")
+    kind.settle()
+    since = kind.world.now
+    kind.change("pods", "waits", image("nginx:1.27"))
+    kind.change("pods", "runs", image("nginx:1.26"))
+    kind.settle()
+    # Not after the ten seconds of the back-off.
+    assert kind.world.now - since < 5
+    assert "running" in kind.state("waits")["state"]
+    assert "Killing: Container runs definition changed, will be restarted" in kind.events("runs")
+    state = kind.state("runs")
+    assert (state["image"], state["restartCount"], state["ready"]) == ("docker.io/library/nginx:1.26", 1, True)
+
+
 def test_a_container_that_crashes_is_restarted_ever_later(kind: Lab) -> None:
     kind.pod("crash", "busybox", container={"command": ["sh", "-c", "echo up; exit 3"]})
     kind.settle()

@@ -77,6 +77,9 @@ class Container:
         self._runs = 0
         self._probes: list[Task[None]] = []
         self._stopping = False
+        # Resolved, it ends a back-off before its time; `_redefined`: the next end is by a new definition.
+        self._woken: Future[None] = self.world.future()
+        self._redefined = False
 
     @property
     def field_path(self) -> str:
@@ -123,9 +126,32 @@ class Container:
             if not await self._start():
                 continue
             code = await self._exited
-            if self._stopping or not self._comes_back(code):
+            if self._stopping or not (self._redefined or self._comes_back(code)):
                 return code
+            self._redefined = False
             await self._back_off()
+
+    def redefine(self, spec: Object) -> None:
+        """The pod's spec has changed.  Of a container that is its image alone (`kubectl set image`): it is started anew with
+        the other one, and a back-off for the old one is over (upstream: computePodActions; the keys of both back-offs)."""
+        if spec["image"] == self.spec["image"]:
+            return
+        self.spec = spec
+        self.state.image = self.pod.kubelet.images.shown(spec["image"])
+        self._delay = 0.0
+        self._woken.resolve(None)
+        if self._task is not None and not self._task.done:
+            self._redefined = True
+            self._event("Normal", "Killing", f"Container {spec['name']} definition changed, will be restarted")
+            grace = float(self.pod.pod["spec"].get("terminationGracePeriodSeconds", 30))
+            self.world.spawn(self.stop(grace, forever=False), f"{spec['name']}: redefined")
+
+    async def _rest(self, seconds: float, background: bool = True) -> None:
+        """Sleep, unless a new definition comes."""
+        woken = self._woken = self.world.future()
+        timer = self.world.call_later(seconds, lambda: woken.resolve(None), background=background)
+        await woken
+        timer.cancel()
 
     def _comes_back(self, code: int) -> bool:
         policy = self.pod.pod["spec"].get("restartPolicy", "Always")
@@ -180,7 +206,7 @@ class Container:
         self._event("Warning", "Failed", f"Error: {error.reason}")
         self._waiting(error.reason, error.message)
         if error.reason != "ErrImagePull":
-            await self.world.sleep(FIRST_BACKOFF, background=True)
+            await self._rest(FIRST_BACKOFF)
             return
         delay = self.pod.kubelet.images.failed(self.pod.pod, name)
         await self.world.sleep(SHOWN)
@@ -190,7 +216,7 @@ class Container:
         self._event("Warning", "Failed", "Error: ImagePullBackOff")
         self._waiting("ImagePullBackOff", detail)
         # It has come to rest: nothing gets better by waiting, unless somebody does something.
-        await self.world.sleep(max(0.0, delay - SHOWN), background=True)
+        await self._rest(max(0.0, delay - SHOWN))
 
     def _make(self, image: Image) -> tuple[Process, Image]:
         """The container's machine and process.  Raises CannotStart."""
@@ -362,7 +388,7 @@ class Container:
         self._waiting(
             "CrashLoopBackOff", f"back-off {durations.format(delay)} restarting failed container={name} pod={where}"
         )
-        await self.world.sleep(delay - 1.0, background=delay > PATIENCE)
+        await self._rest(delay - 1.0, background=delay > PATIENCE)
         self.state.state = {"waiting": {"reason": CREATING}}
 
     # -- stopping -------------------------------------------------------------------------------------------

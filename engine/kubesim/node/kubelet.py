@@ -176,8 +176,7 @@ class Kubelet:
                 worker.pod = found
                 worker.terminate(float(found["metadata"].get("deletionGracePeriodSeconds") or 0))
         elif worker is not None:
-            worker.pod = found
-            worker.add_ephemeral()
+            worker.update(found)
         elif (found.get("status") or {}).get("phase") not in FINISHED:
             self._admit(found)
 

@@ -94,6 +94,14 @@ class PodWorker:
     def _spawn(self, coro: Any, what: str) -> None:
         self._tasks.append(self.world.spawn(coro, f"{objects.key(self.pod)}: {what}"))
 
+    def update(self, found: Object) -> None:
+        """Its object has changed in the API."""
+        self.pod = found
+        specs = {each["name"]: each for kind in ("initContainers", "containers") for each in found["spec"].get(kind) or ()}
+        for each in (*self.init, *self.main):
+            each.redefine(specs[each.spec["name"]])
+        self.add_ephemeral()
+
     @property
     def address(self) -> str:
         return self.sandbox.address if self.sandbox is not None else ""
