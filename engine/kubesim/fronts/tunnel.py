@@ -221,6 +221,7 @@ def protocols(backend: Backend) -> type[asyncio.Protocol]:
         _head: bytes | None = b""
         _tunnel: Tunnel | None = None
         _peer: tuple[str, int] | None = None
+        _lost = False
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
@@ -270,15 +271,21 @@ def protocols(backend: Backend) -> type[asyncio.Protocol]:
             if forward:
                 # That session was for the server to say whether it may be; each connection gets its own.
                 answer.session.close()
-                self._tunnel = Forward(backend, request, self._peer, self.transport.write, self._finished)
+                self._tunnel = Forward(backend, request, self._peer, self._write, self._finished)
             else:
-                self._tunnel = Command(backend, answer.session, self.transport.write, self._finished)
+                self._tunnel = Command(backend, answer.session, self._write, self._finished)
+
+        def _write(self, data: bytes) -> None:
+            # A container may end after its client has gone; TLS's transport is not to be written to then.
+            if not self._lost and not self.transport.is_closing():
+                self.transport.write(data)
 
         def _finished(self) -> None:
             # The client closes once it has read all; to close first could cut off what it has not taken yet.
             asyncio.get_running_loop().call_later(LINGER, self.transport.close)
 
         def connection_lost(self, exc: Exception | None) -> None:
+            self._lost = True
             if self._tunnel is not None:
                 self._tunnel.close()
             super().connection_lost(exc)
