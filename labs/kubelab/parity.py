@@ -20,7 +20,6 @@ from kubelab import display, folders, magics, states
 from kubelab.lab import Lab
 from kubelab.live.port import BEYOND
 from kubelab.spec import Spec
-from kubesim.errors import LearnerError
 
 Open = Callable[[], Lab]
 
@@ -67,11 +66,13 @@ ELSEWHERE = re.compile(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """What one step gave: `what` it was, its exit code (or points), and its lines, alike."""
+    """What one step gave: `what` it was, its exit code (or points), and its lines, alike.  `beyond`: it says that it does not
+    know."""
 
     what: str
     code: str
     lines: tuple[str, ...]
+    beyond: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,8 +98,7 @@ def compare(embedded: Iterator[Seen], live: Iterator[Seen]) -> Iterator[tuple[st
         only = (_without(one.lines, other.lines), _without(other.lines, one.lines))
         if one.code != other.code:
             only = ((f"ended with {one.code}", *only[0]), (f"ended with {other.code}", *only[1]))
-        known = any(BEYOND in each for each in other.lines)
-        found = Difference(what=one.what, embedded=only[0], live=only[1], known=known) if any(only) else None
+        found = Difference(what=one.what, embedded=only[0], live=only[1], known=other.beyond) if any(only) else None
         yield one.what, found
 
 
@@ -122,6 +122,9 @@ def in_states(spec: Spec, start: Open) -> Iterator[Seen]:
                     what=f"{state.name}: task {task}",
                     code=f"{result.points:g} points",
                     lines=alike("\n".join(told), lab.namespace),
+                    beyond=any(
+                        BEYOND in each for each in (result.explanation, *(f.explanation for f in result.findings))
+                    ),
                 )
         finally:
             lab.close()
@@ -140,7 +143,8 @@ def in_cells(spec: Spec, start: Open) -> Iterator[Seen]:
             source = "".join(cell["source"])
             first = next((line for line in source.splitlines() if line.strip() and not line.startswith("#")), "")
             code, text = _cell(source, names, lab)
-            yield Seen(what=f"cell {number + 1}: {first[:60]}", code=code, lines=alike(text, lab.namespace))
+            what = f"cell {number + 1}: {first[:60]}"
+            yield Seen(what=what, code=code, lines=alike(text, lab.namespace), beyond=BEYOND in text)
     finally:
         lab.close()
 
@@ -166,8 +170,9 @@ def _cell(source: str, names: dict[str, Any], lab: Lab) -> tuple[str, str]:
     try:
         with contextlib.redirect_stdout(written):
             value = _value(source, names, lab)
-    except LearnerError as error:
-        return "LearnerError", f"{written.getvalue()}\n{error}"
+    except Exception as error:
+        # As in a notebook: the next cell runs all the same.
+        return type(error).__name__, f"{written.getvalue()}\n{error}"
     code = str(getattr(value, "exit_code", 0))
     return code, written.getvalue() + ("" if value is None else str(value))
 

@@ -64,7 +64,8 @@ def rewrite(before: Packet, after: Packet) -> str:
 def explain(trace: Trace) -> str:
     """The trace in a sentence or two: what happened, and how a client feels it."""
     felt = felt_as(trace)
-    lost = trace.hops[-1].kind == "internet" and not trace.reply and trace.verdict is not Verdict.DELIVERED
+    known = trace.verdict not in (Verdict.DELIVERED, Verdict.INSUFFICIENT_INFO)
+    lost = trace.hops[-1].kind == "internet" and not trace.reply and known
     told = _astray(trace) if lost else render.explain(trace)
     return told + (f" {felt[0].upper()}{felt[1:]}." if felt else "")
 

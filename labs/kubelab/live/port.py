@@ -17,7 +17,7 @@ import shutil
 import tempfile
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -252,7 +252,8 @@ class Live:
                 resolved = ((asked.host, address),)
             step("walking")
             packet = tracing.first_packet(host, asked, address)
-            return [_honest(replace(each, resolved=resolved)) for each in walk(made.network, host, packet)]
+            balancers = self._balancers()
+            return [_honest(replace(each, resolved=resolved), balancers) for each in walk(made.network, host, packet)]
 
     def _host(self, source: str) -> str:
         """The topology's name for a place."""
@@ -328,6 +329,15 @@ class Live:
         return {
             node.metadata.name: next((each.address for each in node.status.addresses if each.type == "InternalIP"), "")
             for node in self._group("CoreV1Api").list_node().items
+        }
+
+    def _balancers(self) -> set[str]:
+        """The addresses that load balancers have for Services."""
+        return {
+            each.ip
+            for service in self._group("CoreV1Api").list_service_for_all_namespaces().items
+            for each in service.status.load_balancer.ingress or []
+            if each.ip
         }
 
     def _pods(self) -> list[tuple[str, str, str, str, bool]]:
@@ -433,11 +443,15 @@ def _group(api: kubernetes.client.ApiClient, name: str) -> Any:
 BEYOND = "what is beyond this computer is not looked at"
 
 
-def _honest(trace: Trace) -> Trace:
-    """What happens beyond this computer is not known; but private addresses (RFC 1918) are certainly nobody's there."""
-    if trace.hops[-1].kind != "internet" or ipaddress.ip_address(trace.final.dst).is_private:
+def _honest(trace: Trace, balancers: Collection[str]) -> Trace:
+    """What happens beyond this computer is not known; but private addresses (RFC 1918) are certainly nobody's there, unless
+    they are a load balancer's."""
+    to = trace.final.dst
+    left = trace.hops[-1].kind == "internet" and not ipaddress.ip_address(to).is_private
+    lost = trace.verdict in (Verdict.DROPPED, Verdict.NO_ROUTE) and trace.hops[-1].kind in ("internet", "outside")
+    if not left and not (lost and to in balancers):
         return trace
-    reason = f"the packet left for {trace.final.dst}; {BEYOND}"
+    reason = f"the packet left for {'the load balancer at ' if to in balancers else ''}{to}; {BEYOND}"
     return replace(trace, verdict=Verdict.INSUFFICIENT_INFO, reason=reason)
 
 
