@@ -55,7 +55,9 @@ def hosts(cluster: Cluster) -> set[tuple[str, ...]]:
 def test_a_virtual_server_leads_to_the_nodes_ports_in_turn(pair: Cluster) -> None:
     assert hosts(pair) == {("bigip-1", "kind-worker"), ("bigip-1", "kind-worker2")}
     trace = pair.trace("outside", "http://shop.example.com")
-    rewritten = [(step.before.dst, step.after.dst) for hop in trace.hops for step in hop.steps if step.before and step.after]
+    rewritten = [
+        (step.before.dst, step.after.dst) for hop in trace.hops for step in hop.steps if step.before and step.after
+    ]
     # The box rewrites the virtual address to a node's port, and that node's rules to a pod.
     targets = [(before, after) for before, after in rewritten if before != after]
     assert targets[0][0] == "172.18.0.100"
@@ -86,7 +88,11 @@ def test_automap_hides_the_client_and_without_it_the_answer_goes_astray(pair: Cl
     ("broken", "after", "code"),
     [
         ("ssh bigip-1 tmsh modify ltm pool web members delete { 172.18.0.3:30080 }", 0, "0\n"),
-        ("ssh bigip-1 tmsh modify ltm pool web members modify { 172.18.0.2:30080 { session user-disabled } }", 0, "0\n"),
+        (
+            "ssh bigip-1 tmsh modify ltm pool web members modify { 172.18.0.2:30080 { session user-disabled } }",
+            0,
+            "0\n",
+        ),
         ("ssh bigip-1 tmsh modify ltm pool web members replace-all-with { 172.18.0.2:30999 }", 20, "7\n"),
         ("kubectl delete service web", 20, "7\n"),
         ("ssh bigip-1 tmsh delete ltm virtual web", 0, "28\n"),
@@ -134,6 +140,16 @@ def test_names_with_several_addresses_take_turns(pair: Cluster) -> None:
     assert pair.run_outside("curl -s -o /dev/null -w '%{http_code}' http://direct.example.com:30080/").stdout == "200"
 
 
+def test_who_asks_for_both_families_gets_the_addresses_in_turn_all_the_same(pair: Cluster) -> None:
+    pair.run_outside("docker stop kind-worker")
+    ask = "curl -s -o /dev/null --max-time 20 -w '%{http_code} %{remote_ip} %{time_connect}\\n' http://direct.example.com:30080/"
+    pair.advance(60)
+    assert sorted(pair.run_outside(f"{ask}; {ask}").stdout.splitlines()) == [
+        "200 172.18.0.2 0.000000",
+        "200 172.18.0.2 3.000000",
+    ]
+
+
 def test_published_ports_relay_bytes(pair: Cluster) -> None:
     assert pair.run_outside("curl -s -o /dev/null -w '%{http_code}' http://127.0.0.1:8080/").stdout == "200"
     # The relay takes the connection, and only then finds that nobody listens on the node.
@@ -146,9 +162,18 @@ def test_published_ports_relay_bytes(pair: Cluster) -> None:
     [
         ("create ltm pool web", "01020066:3: The requested Pool (/Common/web) already exists in partition Common."),
         ("modify ltm pool nope monitor tcp", "01020036:3: The requested Pool (/Common/nope) was not found."),
-        ("delete ltm pool web", "01070265:3: The Pool (/Common/web) cannot be deleted because it is in use by a Virtual Server."),
-        ("create ltm pool p members add { nonsense }", '01020036:3: "nonsense" is no address and port; write 172.18.0.3:30080'),
-        ("create ltm pool p monitor sip", "01070734:3: monitor sip is not simulated. Known: gateway_icmp, http, tcp, none."),
+        (
+            "delete ltm pool web",
+            "01070265:3: The Pool (/Common/web) cannot be deleted because it is in use by a Virtual Server.",
+        ),
+        (
+            "create ltm pool p members add { nonsense }",
+            '01020036:3: "nonsense" is no address and port; write 172.18.0.3:30080',
+        ),
+        (
+            "create ltm pool p monitor sip",
+            "01070734:3: monitor sip is not simulated. Known: gateway_icmp, http, tcp, none.",
+        ),
         ("create ltm rule x", "not simulated"),
     ],
 )

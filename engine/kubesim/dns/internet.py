@@ -7,7 +7,7 @@ refused as these servers do, which is what an ExternalName Service meets.
 
 from __future__ import annotations
 
-import itertools
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -122,11 +122,14 @@ def _soa(name: str) -> Record:
 
 async def _resolve(socket: UdpSocket, records: Mapping[str, Sequence[str]]) -> None:
     socket.answers = True
-    for turn in itertools.count():
+    # Each name's addresses take their own turns: the AAAA question beside each A does not count.
+    turns: Counter[Question] = Counter()
+    while True:
         try:
             data, client = await socket.recv_from()
             query = wire.parse_query(data)
-            found = replace(answer(query.question, records, turn), recursion_available=True)
+            found = replace(answer(query.question, records, turns[query.question]), recursion_available=True)
+            turns[query.question] += 1
             socket.send_to(wire.response(query, found, limit=query.limit), *client)
         except (errors.NetError, wire.Malformed):
             if socket.closed:
