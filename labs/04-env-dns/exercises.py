@@ -15,22 +15,28 @@ WORDS = ("shop", "cart", "books", "orders", "mail", "search", "users", "images")
 SPACES = ("blue", "green", "red", "stage", "team-a", "team-b")
 
 
-def pod(name: str, namespace: str, image: str = AGNHOST, more: str = "") -> str:
+def meta(name: str, namespace: str) -> str:
+    """In a namespace, or ("") in the one that the lab works in."""
+    where = f"namespace: {namespace}, " if namespace else ""
+    return f"{{name: {name}, {where}labels: {{app: {name}}}}}"
+
+
+def pod(name: str, namespace: str = "", image: str = AGNHOST, more: str = "") -> str:
     return f"""---
 apiVersion: v1
 kind: Pod
-metadata: {{name: {name}, namespace: {namespace}, labels: {{app: {name}}}}}
+metadata: {meta(name, namespace)}
 spec:
   {more}
   containers: [{{name: main, image: "{image}"}}]
 """
 
 
-def service(name: str, namespace: str, port: int = 80, target: int = 8080) -> str:
+def service(name: str, namespace: str = "", port: int = 80, target: int = 8080) -> str:
     return f"""---
 apiVersion: v1
 kind: Service
-metadata: {{name: {name}, namespace: {namespace}}}
+metadata: {meta(name, namespace)}
 spec:
   selector: {{app: {name}}}
   ports: [{{port: {port}, targetPort: {target}}}]
@@ -63,7 +69,7 @@ def how_many_names(dice: random.Random) -> Exercise:
     more = f"dnsConfig: {{options: [{{name: ndots, value: '{ndots}'}}]}}" if ndots != 5 else ""
     setup = (
         applied(namespace(space))
-        + applied(service(name, space) + pod(name, space, HELLO) + pod("asker", "default", more=more))
+        + applied(service(name, space) + pod(name, space, HELLO) + pod("asker", more=more))
         + "kubectl wait --for=condition=Ready pod/asker --timeout=60s"
     )
 
@@ -74,11 +80,11 @@ def how_many_names(dice: random.Random) -> Exercise:
 
     return Exercise(
         title="How many names?",
-        asks=f"In namespace `{space}` there is a Service `{name}`. A pod in namespace `default` has `ndots:{ndots}` and the "
-        "usual search "
-        f"list (`default.svc.cluster.local svc.cluster.local cluster.local`). It resolves `{asked}`, and stops at the first "
-        "name that "
-        "exists. How many names does it ask DNS for? (An A and an AAAA question for one name count once.)",
+        asks=f"In namespace `{space}` there is a Service `{name}`. A pod in **another** namespace has `ndots:{ndots}` and "
+        "the usual "
+        "search list: the ending of its own namespace, then `svc.cluster.local`, then `cluster.local`. It resolves "
+        f"`{asked}`, and stops at the first name that exists. How many names does it ask DNS for? (An A and an AAAA "
+        "question for one name count once.)",
         setup=setup,
         experiment=experiment,
         hints=(
@@ -151,11 +157,7 @@ def which_variable(dice: random.Random) -> Exercise:
     name = "-".join(dice.sample(WORDS, dice.randint(1, 3)))
     number = dice.randint(20, 9999)
     what, key = dice.choice((("address", "SERVICE_HOST"), ("port", "SERVICE_PORT")))
-    setup = (
-        applied(service(name, "default", number))
-        + applied(pod("late", "default"))
-        + "kubectl wait --for=condition=Ready pod/late"
-    )
+    setup = applied(service(name, port=number)) + applied(pod("late")) + "kubectl wait --for=condition=Ready pod/late"
 
     def experiment(port: Port) -> checks.Outcome:
         env = port.run_outside("kubectl exec late -- env").stdout.splitlines()
@@ -184,8 +186,8 @@ def let_it_ask(dice: random.Random) -> Exercise:
     caller, callee = dice.sample(WORDS, 2)
     number, target = dice.randint(20, 999), dice.randint(2000, 9999)
     setup = applied(
-        service(callee, "default", number, target)
-        + pod(caller, "default")
+        service(callee, port=number, target=target)
+        + pod(caller)
         + f"""---
 apiVersion: v1
 kind: Pod
