@@ -7,7 +7,7 @@ import pytest
 from kubegrade import proof
 from kubelab import folders, spec
 
-LABS = [spec.load(folders.find(name)) for name in ("13-ingress",)]
+LABS = [spec.load(folders.find(name)) for name in ("13-ingress", "14-ingress-compared")]
 STATES = {lab.name: {state.name: state for state in proof.states(lab)} for lab in LABS}
 EACH = [(lab, name) for lab in LABS for name in STATES[lab.name]]
 
