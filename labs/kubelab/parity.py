@@ -44,6 +44,7 @@ MASKS = (
     (r"\b3[0-2]\d{3}\b", "NODEPORT"),
     (r"\bIP:(?!8080\b|6443\b)\d{4,5}\b", "IP:PORT"),
     (r"\bcame to \d+ pods", "came to N pods"),
+    (r"\(x\d+ over", "(xN over"),
     (r"\b(?:kind-(?:worker\d?|control-plane)|node-[a-z])\b", "NODE"),
     (r"\b(?:resourceVersion|generation): ?\S+", "REVISION"),
     # kubectl's own words change with its release: 1.34 names the namespace.

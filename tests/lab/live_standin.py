@@ -28,7 +28,7 @@ from kubesim.cluster import Cluster
 from kubesim.fronts import asgi, identity, pacing, serve, tunnel
 
 ASK = """#!{python}
-import json, os, re, shlex, socket, sys
+import json, os, re, shlex, shutil, socket, sys
 
 def ask(node, script, session):
     door = socket.socket(socket.AF_UNIX)
@@ -49,8 +49,7 @@ if args == ["info"]:
 if args[0] != "exec":
     sys.exit("docker: no stand-in for " + args[0])
 if args[1] != "-i":
-    assert args[2:4] == ["bash", "-c"], args
-    sys.exit(ask(args[1], args[4], ""))
+    sys.exit(ask(args[1], args[4] if args[2:4] == ["bash", "-c"] else shlex.join(args[2:]), ""))
 assert args[3:] == ["bash"], args
 script, status = "", 0
 for line in sys.stdin:
@@ -65,7 +64,12 @@ TOOLS = ("curl", "dig", "getent", "ip", "nc", "nslookup", "ping", "traceroute")
 TOOL = (
     ASK
     + """
-sys.exit(ask("outside", shlex.join([os.path.basename(sys.argv[0]), *args]), ""))
+name = os.path.basename(sys.argv[0])
+if any("localhost" in each or "127.0.0.1" in each for each in args):
+    # What `kubectl port-forward` opens is on this computer.
+    path = os.pathsep.join(os.environ["PATH"].split(os.pathsep)[1:])
+    os.execve(shutil.which(name, path=path), [name, *args], {**os.environ, "PATH": path})
+sys.exit(ask("outside", shlex.join([name, *args]), ""))
 """
 )
 KIND = """#!{python}
