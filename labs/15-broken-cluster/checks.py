@@ -260,7 +260,7 @@ def others_get_404(subject: checks.Subject) -> checks.Finding:
 
 
 def diagnosed(name: str) -> list[checks.Check]:
-    return [checks.predicts(f"{name}-where", WHERE[name], wrong=WRONG)]
+    return [checks.predicts(f"{name}-where", WHERE[name], wrong=WRONG, looks=True)]
 
 
 PODS_STAY = "The pods were to stay as they are: the fault is in front of them."

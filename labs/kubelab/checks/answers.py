@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from weakref import WeakKeyDictionary
 
 from kubelab.checks.marking import Check, Finding, Subject
 from kubelab.port import Port
@@ -27,6 +28,17 @@ class Outcome:
     also: tuple[str, ...] = ()
 
 
+# One fresh cluster for experiments that only look, by whoever makes them: a subject may be wrapped anew for each task.
+_PRISTINE: WeakKeyDictionary[object, Port] = WeakKeyDictionary()
+
+
+def _pristine(subject: Subject) -> Port:
+    maker = getattr(subject.fresh, "__self__", subject)
+    if maker not in _PRISTINE:
+        _PRISTINE[maker] = subject.fresh()
+    return _PRISTINE[maker]
+
+
 def predicts(
     task: str,
     experiment: Callable[[Port], Outcome],
@@ -35,6 +47,7 @@ def predicts(
     credit: Mapping[str, float] | None = None,
     tolerance: float | None = None,
     unit: str = "",
+    looks: bool = False,
     success: str = "You saw it coming.",
     failure: str = "",
     weight: float = 1.0,
@@ -42,7 +55,8 @@ def predicts(
     """The learner's answer to `task` is what the experiment shows.
 
     `wrong` says, by answer, which idea was missing; `credit` which part of the weight (0 to 1) such an answer still earns.
-    With a `tolerance` the answer is a number that may be off by so much, and may be followed by `unit`.
+    With a `tolerance` the answer is a number that may be off by so much, and may be followed by `unit`.  `looks` says that the
+    experiment changes nothing: all such ones of a subject share one fresh cluster.
     """
     known: dict[str, Outcome] = {}
 
@@ -50,7 +64,7 @@ def predicts(
         """What the experiment shows; once for all subjects whose fresh clusters are the same (a class has hundreds)."""
         origin = getattr(subject, "origin", "")
         if origin not in known:
-            outcome = experiment(subject.fresh())
+            outcome = experiment(_pristine(subject) if looks else subject.fresh())
             if not origin:
                 return outcome
             known[origin] = outcome
