@@ -45,7 +45,9 @@ def differences(shared: Path) -> tuple[int, list[tuple[str, str, Any, Any]]]:
     found = []
     for case in recorded:
         families = tuple(case["ipFamilies"])
-        api = servers.setdefault(families, server(list(families)))
+        if families not in servers:
+            servers[families] = server(list(families))
+        api = servers[families]
         found += _differences(api, case)
         name = case["request"]["metadata"].get("name", "")
         free = http.request("PATCH", f"{SERVICES}/{name}", {"metadata": {"finalizers": None}})
