@@ -17,6 +17,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import kubelab
+import kubesim
 from kubegrade import remote, wire
 
 # What is kept of a cell's output, in characters.
@@ -84,7 +86,6 @@ lab.shell("true")
 
 def _rehearse(shell: Any) -> None:
     """Run what notebooks are made of, against answers of cardboard, and forget it."""
-    import kubelab
 
     def ask(verb: str, **what: Any) -> Any:
         if verb == "api":
@@ -113,7 +114,6 @@ def _no_programs(command: str) -> None:
 
 def serve(channel: wire.Channel, shell: Any) -> None:
     """Run what is told, until the wire is closed."""
-    import kubelab
     from kubelab import lab as lab_module
 
     opened: list[remote.Lab] = []
@@ -177,6 +177,9 @@ def readable() -> list[int]:
         if any(folder in other.parents or folder == other for other in packages):
             wanted.remove(folder)
             wanted |= {each for each in folder.iterdir() if each not in packages}
+    # A notebook may make clusters of its own; the folders of labs and courses, which a wheel has in here, stay out.
+    own = [Path(each.__file__ or "").parent for each in (kubesim, kubelab)]
+    wanted |= {own[0], *(each for each in own[1].iterdir() if each.name not in ("_labs", "_course"))}
     wanted |= {
         Path(each) for each in ("/usr/lib", "/lib", "/lib64", "/usr/share/zoneinfo", "/etc/localtime", "/dev/urandom")
     }

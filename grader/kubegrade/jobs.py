@@ -39,8 +39,8 @@ class Job:
 class Bounds:
     """What one submission may ask for.  Seconds of wall time, and counts; `questions` to the cluster are of one cell."""
 
-    cell: float = 20.0
-    submission: float = 120.0
+    cell: float = 30.0
+    submission: float = 300.0
     # One question to the cluster, and one task's checks.
     question: float = 10.0
     marking: float = 20.0

@@ -60,7 +60,7 @@ class Port:
 
     def __init__(self, ask: Asker, title: str, namespace: str) -> None:
         self._ask = ask
-        self.title = title
+        self.title = self.about = title
         self.namespace = namespace
         self._api: kubernetes.client.ApiClient | None = None
 
@@ -115,6 +115,12 @@ class Port:
     def apart(self) -> Port:
         return self
 
+    def adopt(self, namespace: str) -> None:
+        """Nothing to do: the embedded cluster is thrown away whole."""
+
+    def close(self) -> None:
+        """Likewise."""
+
 
 class Lab(Reach):
     """A lab in the hands of a submission: what `kubelab.Lab` offers, with everything that counts done elsewhere."""
@@ -141,6 +147,9 @@ class Lab(Reach):
     def reset(self) -> Lab:
         self._ask("reset")
         return self
+
+    def close(self) -> None:
+        """Nothing to put away."""
 
     def fresh(self) -> Any:
         raise LearnerError("graded work has one cluster", "lab.reset() brings it back to its start.")
@@ -185,12 +194,12 @@ class Lab(Reach):
 
 
 def opener(ask: Asker, lab: list[Lab]) -> Any:
-    """What stands in for `kubelab.open`: the lab that this submission is graded as, on a fresh cluster each time.
+    """What stands in for `kubelab.open`: the lab that this submission is graded as, on a fresh embedded cluster each time.
 
     `lab` keeps the one that was opened last.
     """
 
-    def open(name: str) -> Lab:
+    def open(name: str, cluster: str = "", *, any_cluster: bool = False) -> Lab:
         opened = Lab(ask, ask("open", name=str(name)))
         lab[:] = [opened]
         magics.register(opened)  # type: ignore[arg-type]

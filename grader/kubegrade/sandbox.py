@@ -56,7 +56,7 @@ class Limits:
     """What one submission may use.  Bytes and seconds; `memory` is address space beyond what the process has at the start."""
 
     memory: int = 1 << 30
-    cpu: int = 120
+    cpu: int = 300
     file_size: int = 16 << 20
     scratch: int = 32 << 20
     scratch_files: int = 1000

@@ -276,6 +276,7 @@ ROWS = [
     ("sabotage", attack('lab.shell("kubectl delete deployment,pod,svc --all -A --force; kubectl delete node --all")'), NOTHING, ""),
     ("odd-requests", attack("for m, u in (('GET', '//'), ('get', ''), ('X', '/api\\x00'), ('GET', '/api/v1/pods/%ff/../..')):\n"
                             "    lab.port._ask('api', method=m, url=u, body='\\udcff', headers={'a': 1})", ONE), (2, 0, 0), ""),
+    ("own-cluster", attack("from kubesim.cluster import Cluster\nprint(Cluster('bare').shell('echo mine').stdout)", ONE), (2, 0, 0), "mine"),
     # -- ways out
     ("secret", reads_secret, NOTHING, ""),
     ("course", reads_course, NOTHING, ""),

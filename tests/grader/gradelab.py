@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,37 @@ def make_course(root: Path) -> Path:
     (source / f"{LAB}.ipynb").write_bytes(notebook(cells(ONE, GUESS, TWO, why)))
     (root / "submitted").mkdir()
     return root
+
+
+# What a student may write, and what it is worth.
+WORK: dict[str, list[tuple[str, float]]] = {
+    "one": [
+        ("", 0),
+        (ONE, 2),
+        ('lab.shell("kubectl create configmap one --from-literal=a=b")', 1),
+        (
+            "lab.core.create_namespaced_config_map(lab.namespace, {'metadata': {'name': 'one', 'labels': {'real': 'yes'}},"
+            " 'data': {'a': 'b'}})",
+            2,
+        ),
+        ("raise ValueError", 0),
+    ],
+    "guess": [("", 0), (GUESS, 1), ('lab.answer("guess", "c")', 0)],
+    "two": [("", 0), (TWO, 3), ('lab.shell("kubectl expose deployment web --port=81 --target-port=80")', 0)],
+}
+
+
+def hand_in_class(root: Path, size: int) -> dict[str, tuple[float, ...]]:
+    """Drawn notebooks of so many students s000, s001, ...; each one's points.  Every second one has written a text."""
+    dice = random.Random(6)
+    points = {}
+    for number in range(size):
+        drawn = [dice.choice(each) for each in WORK.values()]
+        student = f"s{number:03}"
+        written = cells(*(source for source, _ in drawn), why=f"I am {student}." if number % 2 else "")
+        hand_in(root, student, notebook(written))
+        points[student] = tuple(worth for _, worth in drawn)
+    return points
 
 
 def hand_in(root: Path, student: str, data: bytes, name: str = f"{LAB}.ipynb") -> Path:

@@ -20,17 +20,6 @@ from kubegrade.jobs import Bounds
 from kubegrade.report import from_json
 
 SIZE = 200
-# What a student may write, and what it is worth.
-ONE = [
-    ("", 0),
-    (gradelab.ONE, 2),
-    ('lab.shell("kubectl create configmap one --from-literal=a=b")', 1),
-    ("lab.core.create_namespaced_config_map(lab.namespace, {'metadata': {'name': 'one', 'labels': {'real': 'yes'}},"
-     " 'data': {'a': 'b'}})", 2),
-    ("raise ValueError", 0),
-]  # fmt: skip
-GUESS = [("", 0), (gradelab.GUESS, 1), ('lab.answer("guess", "c")', 0)]
-TWO = [("", 0), (gradelab.TWO, 3), ('lab.shell("kubectl expose deployment web --port=81 --target-port=80")', 0)]
 
 
 @pytest.fixture(scope="module")
@@ -39,14 +28,7 @@ def known(tmp_path_factory):
     if not sandbox.probe().sufficient:
         pytest.skip(f"this machine has no sandbox: {sandbox.probe()}")
     root = gradelab.make_course(tmp_path_factory.mktemp("class"))
-    dice = random.Random(6)
-    points = {}
-    for number in range(SIZE):
-        drawn = [dice.choice(each) for each in (ONE, GUESS, TWO)]
-        student = f"s{number:03}"
-        cells = gradelab.cells(*(source for source, _ in drawn), why=f"I am {student}." if number % 2 else "")
-        gradelab.hand_in(root, student, gradelab.notebook(cells))
-        points[student] = tuple(worth for _, worth in drawn)
+    points = gradelab.hand_in_class(root, SIZE)
     return root, points
 
 

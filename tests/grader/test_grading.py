@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import json
 import os
 import socket
 import struct
 import time
+from pathlib import Path
 
 import gradelab
 import pytest
 from click.testing import CliRunner
 
-from kubegrade import batch, cli, notebooks, pages, referee, sandbox, seccomp, submissions, wire, worker
+import kubelab
+from kubegrade import batch, cli, notebooks, pages, referee, remote, sandbox, seccomp, submissions, wire, worker
 from kubegrade.jobs import Bounds, Job
 from kubegrade.report import Mark, Report
 from kubelab import folders
+from kubelab.port import Port
 
 # -- plans ------------------------------------------------------------------------------------------------------
 
@@ -147,9 +151,9 @@ def test_even_a_referee_that_is_broken_into_reads_and_reaches_nothing(tmp_path, 
     def breach(self, said):
         found = []
         for tried in (
-            lambda: open("/etc/passwd").read(),
+            lambda: Path("/etc/passwd").read_text(),
             lambda: list((root / "submitted").iterdir()),
-            lambda: open(tmp_path / "written", "w"),
+            lambda: (tmp_path / "written").write_text("x"),
             socket.socket,
             lambda: os.execv("/bin/true", ["true"]),
             os.fork,
@@ -268,3 +272,15 @@ def test_each_student_may_have_a_cluster_of_their_own_seed(tmp_path):
     printed = [each.said[-1].out for each in reports]
     assert printed[0] == printed[3]
     assert len(set(printed)) == 3
+
+
+def test_a_submissions_lab_has_whatever_a_lab_has():
+    """A verb that is new in kubelab must be known here too, or honest cells fail."""
+
+    def public(of):
+        return {name for name in dir(of) if not name.startswith("_")}
+
+    assert public(kubelab.Lab) <= public(remote.Lab) | {"spec", "results"}
+    assert public(Port) <= public(remote.Port)
+    opened = inspect.signature(kubelab.open).parameters
+    assert list(inspect.signature(remote.opener(lambda *told: None, [])).parameters) == list(opened)
