@@ -115,3 +115,20 @@ def test_clusters_of_a_process_share_the_rules_but_not_the_uids() -> None:
     assert two is not None
     assert one["rules"] is two["rules"]
     assert one["metadata"] is not two["metadata"]
+
+
+def test_a_role_grows_by_those_that_its_selector_matches() -> None:
+    bare = Bare()
+    roles = bare.api.client(http.User())
+    kind = "clusterroles.rbac.authorization.k8s.io"
+    before = roles.get(kind, "view")
+    labels = {"rbac.authorization.k8s.io/aggregate-to-view": "true"}
+    rule = {"apiGroups": ["example.com"], "resources": ["gadgets"], "verbs": ["get", "list", "watch"]}
+    roles.create(kind, {"metadata": {"name": "gadgets", "labels": labels}, "rules": [rule]})
+    bare.world.advance(1)
+    assert rule in roles.get(kind, "view")["rules"]
+    # And, in turn, those that gather view.
+    assert all(rule in roles.get(kind, name)["rules"] for name in ("edit", "admin"))
+    roles.delete(kind, "gadgets")
+    bare.world.advance(1)
+    assert roles.get(kind, "view")["rules"] == before["rules"]

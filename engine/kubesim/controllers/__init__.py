@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 
 from kubesim.client import Client
 from kubesim.controllers import (
+    clusterroleaggregation,
     cronjob,
     daemonset,
     deployment,
@@ -59,6 +60,7 @@ REGISTRY: dict[str, type[Controller]] = {
     "ttl-controller": ttl.TTLController,
     "node-ipam-controller": nodeipam.NodeIpamController,
     "node-lifecycle-controller": nodelifecycle.NodeLifecycleController,
+    "clusterrole-aggregation-controller": clusterroleaggregation.ClusterRoleAggregationController,
     "persistentvolume-binder-controller": persistentvolume.PersistentVolumeController,
     "root-ca-certificate-publisher-controller": rootca.RootCAPublisher,
 }
