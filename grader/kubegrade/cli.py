@@ -49,32 +49,72 @@ def prove(labs: tuple[str, ...]) -> None:
         raise LearnerError(f"{wrong} of the marks are not as meant")
 
 
+_GRADING = (
+    click.option("--lab", default="", metavar="NAME", help="Only this lab (needed where notebooks lie side by side)."),
+    click.option("--jobs", type=click.IntRange(1), default=None, metavar="N", help="Workers.  [default: the cores]"),
+    click.option(
+        "--seed-by", type=click.Choice(["lab", "student"]), default="lab", show_default=True, help="Whose the seed is."
+    ),
+    click.option("--timeout", type=float, default=300.0, show_default=True, metavar="S", help="Seconds for a submission."),
+    click.option("--cell-timeout", type=float, default=30.0, show_default=True, metavar="S", help="Seconds for a cell."),
+    click.option(
+        "--memory", type=int, default=1024, show_default=True, metavar="MB", help="Memory for a submission's process."
+    ),
+    click.option("--gradebook", type=click.Path(path_type=Path), default=None, help="nbgrader's.  [default: the course's]"),
+    click.option("--csv", "table", type=click.Path(path_type=Path), default=None, help="Points as CSV."),
+    click.option(
+        "--form", type=click.Choice(["plain", "canvas", "moodle"]), default="plain", show_default=True, help="Of the CSV."
+    ),
+    click.option(
+        "--feedback", type=click.Path(path_type=Path), default=None, metavar="DIR", help="A page for each student."
+    ),
+    click.option("--json", "dump", type=click.Path(path_type=Path), default=None, help="All reports as JSON."),
+    click.option(
+        "--checks", type=click.Path(path_type=Path, exists=True), default=None, help="A file with more CHECKS, of yours."
+    ),
+    click.option(
+        "--scheduler", default="", metavar="ADDRESS", help="Workers of that Dask scheduler do it (tcp://HOST:PORT)."
+    ),
+    click.option(
+        "--cluster",
+        type=click.Choice(["slurm", "kubernetes"]),
+        default=None,
+        help="Start --jobs Dask workers there, for this.",
+    ),
+    click.option("--image", default="", help="With --cluster kubernetes: an image that has this program."),
+    click.option(
+        "--unsandboxed", is_flag=True, help="Go on where a machine has no sandbox: the work then runs as you."
+    ),
+)  # fmt: skip
+
+
+def grading(command: Any) -> Any:
+    """The options of all that grades."""
+    for option in reversed(_GRADING):
+        command = option(command)
+    return click.argument("submitted", type=click.Path(path_type=Path))(command)
+
+
+class Share(click.ParamType):
+    """ "2/10" as (2, 10): the third of ten parts."""
+
+    name = "share"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[int, int]:
+        if isinstance(value, tuple):
+            return value
+        number, slash, of = str(value).partition("/")
+        if not (slash and number.isdigit() and of.isdigit() and int(number) < int(of)):
+            self.fail(f"{value!r} is no share: 0/4, 1/4, 2/4 and 3/4 are those of four.", param, ctx)
+        return int(number), int(of)
+
+
 @main.command()
-@click.argument("submitted", type=click.Path(path_type=Path))
-@click.option("--lab", default="", metavar="NAME", help="Only this lab (needed where notebooks lie side by side).")
-@click.option("--jobs", type=click.IntRange(1), default=None, metavar="N", help="Workers.  [default: the cores]")
-@click.option(
-    "--seed-by", type=click.Choice(["lab", "student"]), default="lab", show_default=True, help="Whose the seed is."
-)
-@click.option("--timeout", type=float, default=120.0, show_default=True, metavar="S", help="Seconds for a submission.")
-@click.option("--cell-timeout", type=float, default=20.0, show_default=True, metavar="S", help="Seconds for a cell.")
-@click.option(
-    "--memory", type=int, default=1024, show_default=True, metavar="MB", help="Memory for a submission's process."
-)
-@click.option("--gradebook", type=click.Path(path_type=Path), default=None, help="nbgrader's.  [default: the course's]")
-@click.option("--csv", "table", type=click.Path(path_type=Path), default=None, help="Points as CSV.")
-@click.option(
-    "--form", type=click.Choice(["plain", "canvas", "moodle"]), default="plain", show_default=True, help="Of the CSV."
-)
-@click.option(
-    "--feedback", type=click.Path(path_type=Path), default=None, metavar="DIR", help="A page for each student."
-)
-@click.option("--json", "dump", type=click.Path(path_type=Path), default=None, help="All reports as JSON.")
-@click.option(
-    "--checks", type=click.Path(path_type=Path, exists=True), default=None, help="A file with more CHECKS, of yours."
-)
+@grading
 @click.option("--again", is_flag=True, help="Grade all anew, whatever was graded before.")
-@click.option("--unsandboxed", is_flag=True, help="Go on where this machine has no sandbox: the work then runs as you.")
+@click.option(
+    "--share", type=Share(), default=None, metavar="I/N", help="Only the I-th (from 0) of N parts of the class."
+)
 def grade(submitted: Path, **options: Any) -> None:
     """Grade what was handed in: SUBMITTED/STUDENT/LAB/LAB.ipynb, or SUBMITTED/STUDENT.ipynb with --lab.
 
@@ -82,14 +122,51 @@ def grade(submitted: Path, **options: Any) -> None:
     """
     from kubegrade import start
 
-    asked = start.Options(**options)
+    asked = start.Options(**options | {"cluster": options["cluster"] or ""})
     started = start.start(asked)
     try:
         from kubegrade import run
 
         run.grade(submitted, asked, started)
     finally:
-        started.worker.end()
+        if started.worker is not None:
+            started.worker.end()
+
+
+@main.command()
+@grading
+@click.option("-n", "--dry-run", is_flag=True, help="Only list who would be graded again, and why.")
+def regrade(submitted: Path, dry_run: bool, **options: Any) -> None:
+    """Grade again what a corrected check, lab or submission has changed, and nothing else.
+
+    Give the options of the first run.  Only marks that come out differently are written into the gradebook.
+    """
+    from kubegrade import regrade, start
+
+    asked = start.Options(**options | {"cluster": options["cluster"] or ""})
+    planned = regrade.plan(submitted, asked)
+    if dry_run:
+        regrade.show(planned)
+    else:
+        regrade.regrade(submitted, asked, planned)
+
+
+@main.command()
+@click.argument("submitted", type=click.Path(path_type=Path))
+@click.argument("parts", type=click.Path(path_type=Path, exists=True, file_okay=False))
+@click.option("--lab", default="", metavar="NAME", help="Only this lab.")
+@click.option(
+    "--seed-by", type=click.Choice(["lab", "student"]), default="lab", show_default=True, help="As it was graded."
+)
+@click.option("--gradebook", type=click.Path(path_type=Path), default=None, help="nbgrader's.  [default: the course's]")
+@click.option("--csv", "table", type=click.Path(path_type=Path), default=None, help="Points as CSV.")
+@click.option("--form", type=click.Choice(["plain", "canvas", "moodle"]), default="plain", help="Of the CSV.")
+def collect(submitted: Path, parts: Path, **options: Any) -> None:
+    """Put what was graded in parts (grade --share, job) into one gradebook: PARTS is the folder with their journals."""
+    from kubegrade import run, start
+
+    asked = start.Options(**options, collect=parts)
+    run.grade(submitted, asked, start.start(asked))
 
 
 if __name__ == "__main__":

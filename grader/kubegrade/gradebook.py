@@ -10,7 +10,7 @@ import contextlib
 import json
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -50,8 +50,8 @@ class Book:
         _save_cells(source, lab, self.url)
         self._book.db.expire_all()
 
-    def write(self, report: Report, timestamp: str = "") -> None:
-        """Put a report's scores, comments and flags into the book."""
+    def write(self, report: Report, timestamp: str = "", only: Collection[str] | None = None) -> None:
+        """Put a report's scores, comments and flags into the book; with `only`, those of these tasks."""
         from nbgrader.api import MissingEntry
 
         when = {"timestamp": timestamp} if timestamp else {}
@@ -64,14 +64,15 @@ class Book:
         grades = {each.name: each for each in notebook.grades}
         for mark in report.marks:
             grade = grades.get(mark.task)
-            if grade is None:
+            if grade is None or (only is not None and mark.task not in only):
                 continue
             grade.auto_score = None if mark.manual else mark.points
             # As nbgrader's own autograder: what a person gave before is looked at again, and kept.
             grade.needs_manual_grade = grade.manual_score is not None or grade.auto_score is None
         comments = {each.name: each for each in notebook.comments}
         for name, text in _comments(report, list(comments)).items():
-            comments[name].auto_comment = text or None
+            if only is None or name.removesuffix("-work") in only:
+                comments[name].auto_comment = text or None
         try:
             self._book.db.commit()
         except MissingEntry:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,24 +14,33 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from kubegrade import batch, feedback, gradebook, notebooks, pages, submissions
-from kubegrade.jobs import Job
+from kubegrade.jobs import Job, Key
 from kubegrade.report import Report
 from kubegrade.start import Options, Started
 from kubesim.errors import LearnerError
 
 
-def grade(submitted: Path, options: Options, started: Started) -> list[Report]:
-    """Grade a folder and write all that was asked for.  The reports, without outputs and traces."""
+def grade(
+    submitted: Path, options: Options, started: Started, before_that: Mapping[Key, Report] | None = None
+) -> list[Report]:
+    """Grade a folder and write all that was asked for.  The reports, without outputs and traces.
+
+    With `before_that` (`kubegrade regrade`) only those are graded of whom it has a report, and into the book go only the marks
+    that have changed since.
+    """
     console = Console(stderr=True, highlight=False)
-    if started.layers.sufficient:
+    if options.distributed:
+        console.print("Sandbox: each machine looks for its own.", style="dim")
+    elif started.layers.sufficient:
         console.print(f"Sandbox: {started.layers}.", style="dim")
     else:
         console.print(f"[bold]No sandbox[/bold] (there is: {started.layers}): what students wrote runs as you.")
-    checks = str(options.checks.resolve()) if options.checks else ""
-    jobs = submissions.find(submitted, options.lab, seed_by=options.seed_by, checks=checks)
+    jobs = find(submitted, options)
+    if before_that is not None:
+        jobs = [job for job in jobs if job.key in before_that]
     course = submissions.course(submitted)
     path = options.gradebook or course / "gradebook.db"
-    journal_path = path.with_name(path.name + ".kubegrade.jsonl")
+    journal_path = journal_of(path)
     if options.again:
         journal_path.unlink(missing_ok=True)
     journal = batch.Journal(journal_path)
@@ -51,7 +61,8 @@ def grade(submitted: Path, options: Options, started: Started) -> list[Report]:
                 nonlocal before
                 before += not new
                 if new and not report.fault:
-                    writer.write(report, by_key[report.key])
+                    old = before_that.get(report.key) if before_that is not None else None
+                    writer.write(report, by_key[report.key], differing(old, report) if old is not None else None)
                 reports.append(replace(report, said=(), marks=tuple(replace(m, trace="") for m in report.marks)))
                 bar.update(task, advance=1, description=report.student[:40])
 
@@ -65,6 +76,7 @@ def grade(submitted: Path, options: Options, started: Started) -> list[Report]:
                 first=started.worker,
                 told=told,
                 meanwhile=writer.prepare,
+                elsewhere=_elsewhere(options, started),
             )
     except KeyboardInterrupt:
         interrupted = True
@@ -78,7 +90,8 @@ def grade(submitted: Path, options: Options, started: Started) -> list[Report]:
         pages.write(options.dump.with_suffix(".json"), reports)
     if options.feedback:
         feedback.class_pages(options.feedback, reports)
-    _summary(reports, before)
+    if before_that is None:
+        _summary(reports, before)
     if interrupted:
         left = len(jobs) - len(reports)
         raise LearnerError(f"stopped; {left} of {len(jobs)} are not graded yet", "Run the same command again to go on.")
@@ -89,6 +102,47 @@ def grade(submitted: Path, options: Options, started: Started) -> list[Report]:
             "Nothing was written for them. Run the same command again to try them once more.",
         )
     return reports
+
+
+def find(submitted: Path, options: Options) -> list[Job]:
+    """The jobs that these options mean."""
+    checks = str(options.checks.resolve()) if options.checks else ""
+    jobs = submissions.find(submitted, options.lab, seed_by=options.seed_by, checks=checks)
+    if options.share:
+        number, of = options.share
+        return jobs[number::of]
+    return jobs
+
+
+def journal_of(gradebook: Path) -> Path:
+    """Where it is written down what is done already."""
+    return gradebook.with_name(gradebook.name + ".kubegrade.jsonl")
+
+
+def differing(old: Report, new: Report) -> set[str]:
+    """The tasks of which the gradebook would say something else now."""
+
+    def said(report: Report) -> dict[str, tuple[object, ...]]:
+        return {
+            each.task: (each.points, each.max, each.manual, each.message, each.explanation, each.notes, report.reason)
+            for each in report.marks
+        }
+
+    was, is_now = said(old), said(new)
+    return {task for task, told in is_now.items() if was.get(task) != told}
+
+
+def _elsewhere(options: Options, started: Started) -> Callable[[Sequence[Job]], Iterator[Report]] | None:
+    """What grades in this machine's place, if anything is to."""
+    if options.collect:
+        from kubegrade import collect
+
+        return collect.taken(options.collect)
+    if options.distributed:
+        from kubegrade import machines
+
+        return machines.grader(options, started)
+    return None
 
 
 class Writer:
@@ -109,10 +163,10 @@ class Writer:
     def prepare(self) -> None:
         self.open()
 
-    def write(self, report: Report, job: Job) -> None:
+    def write(self, report: Report, job: Job, only: Collection[str] | None = None) -> None:
         source = Path(job.source)
         self.open().add_assignment(report.lab, source)
-        self.open().write(report, _timestamp(job))
+        self.open().write(report, _timestamp(job), only)
         if (self._course / "submitted").is_dir():
             target = self._course / "autograded" / report.student / report.lab / f"{report.notebook}.ipynb"
             _put(target, gradebook.autograded(report, source, _handed_in(job)))

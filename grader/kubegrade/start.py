@@ -21,8 +21,8 @@ class Options:
     lab: str = ""
     jobs: int | None = None
     seed_by: str = "lab"
-    timeout: float = 120.0
-    cell_timeout: float = 20.0
+    timeout: float = 300.0
+    cell_timeout: float = 30.0
     memory: int = 1024
     gradebook: Path | None = None
     table: Path | None = None
@@ -32,6 +32,18 @@ class Options:
     checks: Path | None = None
     again: bool = False
     unsandboxed: bool = False
+    scheduler: str = ""
+    cluster: str = ""
+    image: str = ""
+    # This one's part of the submissions: every `share[1]`-th, from `share[0]` on.
+    share: tuple[int, int] | None = None
+    # A folder with journals of parts that were graded elsewhere.
+    collect: Path | None = None
+
+    @property
+    def distributed(self) -> bool:
+        """Whether other machines do the work."""
+        return bool(self.scheduler or self.cluster)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,15 +53,18 @@ class Started:
     layers: sandbox.Layers
     bounds: Bounds
     limits: sandbox.Limits
-    worker: Process
+    # None where the work is done elsewhere.
+    worker: Process | None
 
 
 def start(options: Options) -> Started:
     """Look what this machine has to keep strangers' code in, and start a worker.  LearnerError if it has not enough, unless told
     to go on."""
+    bounds = Bounds(cell=options.cell_timeout, submission=options.timeout)
+    limits = sandbox.Limits(memory=options.memory << 20, cpu=int(options.timeout))
+    if options.distributed or options.collect:
+        return Started(layers=sandbox.Layers(), bounds=bounds, limits=limits, worker=None)
     layers = sandbox.probe()
     if not layers.sufficient and not options.unsandboxed:
         raise LearnerError(f"{sandbox.REFUSAL} (there is: {layers})", sandbox.REMEDY)
-    bounds = Bounds(cell=options.cell_timeout, submission=options.timeout)
-    limits = sandbox.Limits(memory=options.memory << 20, cpu=int(options.timeout))
     return Started(layers=layers, bounds=bounds, limits=limits, worker=Process(layers, bounds, limits))

@@ -100,26 +100,55 @@ def lab_folder(lab: str, of: Path | None = None) -> str:
     return str(folders.root() / lab) if lab in folders.names() else ""
 
 
+# What decides a job's marks, part by part: the words of a digest, and of `kubegrade regrade`.
+PARTS = {
+    "program": "this program's version",
+    "notebook": "the teacher's notebook",
+    "lab": "the lab's text and manifests",
+    "checks": "the lab's checks",
+    "more": "your own checks",
+    "seed": "the seed",
+    "submission": "what was handed in",
+}
+
+
 def against(job: Job) -> str:
-    """A digest of what a job is graded against: the same for the whole class."""
-    told = hashlib.sha256(version("kubewalk").encode())
-    told.update(Path(job.source).read_bytes())
-    if job.lab_folder:
-        for path in sorted(Path(job.lab_folder).rglob("*")):
-            if path.is_file() and path.suffix in (".py", ".yaml"):
-                told.update(path.name.encode() + b"\0" + path.read_bytes())
-    if job.checks:
-        told.update(Path(job.checks).read_bytes())
-    return told.hexdigest()
+    """Digests of what a job is graded against, the same for the whole class: "program=... notebook=... lab=..." and so on."""
+    lab, checks = hashlib.sha256(), hashlib.sha256()
+    folder = Path(job.lab_folder)
+    for path in sorted(folder.rglob("*")) if job.lab_folder else []:
+        # What only learners and the proof of the lab look at decides no mark.
+        about = path.relative_to(folder).parts
+        if path.name == "exercises.py" or about[0] == "solution" or about[0].startswith("wrong-"):
+            continue
+        if path.is_file() and path.suffix in (".py", ".yaml"):
+            of = checks if path.suffix == ".py" else lab
+            of.update("/".join(about).encode() + b"\0" + path.read_bytes())
+    told = {
+        "program": hashlib.sha256(version("kubewalk").encode()),
+        "notebook": hashlib.sha256(Path(job.source).read_bytes()),
+        "lab": lab,
+        "checks": checks,
+        "more": hashlib.sha256(Path(job.checks).read_bytes() if job.checks else b""),
+    }
+    return " ".join(f"{name}={each.hexdigest()[:20]}" for name, each in told.items())
 
 
 def digest(job: Job, version_of: str) -> str:
-    """Of all that decides a job's marks: what was handed in, what it is graded against (`against`), and the seed."""
-    told = hashlib.sha256(f"{version_of} {job.seed} {job.notebook}".encode())
+    """Of all that decides a job's marks: what it is graded against (`against`), the seed, and what was handed in."""
+    told = hashlib.sha256(job.notebook.encode("utf-8", "surrogateescape"))
     for path in _files(job):
         told.update(path.name.encode("utf-8", "surrogateescape") + b"\0")
         told.update(_content(path))
-    return told.hexdigest()
+    return f"{version_of} seed={job.seed} submission={told.hexdigest()[:20]}"
+
+
+def changed(before: str, now: str) -> list[str]:
+    """The PARTS in which two digests differ.  A digest of another form than today's differs in the program."""
+    was, is_now = (dict(each.split("=", 1) for each in told.split() if "=" in each) for told in (before, now))
+    if set(was) != set(is_now):
+        return ["program"] if before != now else []
+    return [name for name in PARTS if was[name] != is_now[name]]
 
 
 def _files(job: Job) -> Iterable[Path]:
