@@ -104,12 +104,18 @@ class State:
 def _hosts(host: str) -> list[str]:
     """The names and addresses under which the server is reached."""
     found = ["localhost", "127.0.0.1", "::1", "kubernetes", "kubernetes.default", "kubernetes.default.svc"]
-    if host in ("0.0.0.0", "::"):
-        found.append(socket.gethostname())
-        with contextlib.suppress(OSError):
-            own = socket.getaddrinfo(socket.gethostname(), None)
-            found += sorted({str(each[4][0]).partition("%")[0] for each in own})
-    return list(dict.fromkeys([*found, *([host] if host not in ("0.0.0.0", "::") else [])]))
+    if host not in ("0.0.0.0", "::"):
+        return list(dict.fromkeys([*found, host]))
+    found.append(socket.gethostname())
+    # Documentation's addresses (RFC 5737, RFC 3849): which of ours a packet to the outside would leave from; none is sent.
+    for family, outside in ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1")):
+        with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
+            probe.connect((outside, 9))
+            found.append(probe.getsockname()[0].partition("%")[0])
+    with contextlib.suppress(OSError):
+        own = socket.getaddrinfo(socket.gethostname(), None)
+        found += sorted({str(each[4][0]).partition("%")[0] for each in own})
+    return list(dict.fromkeys(found))
 
 
 def users(given: Iterable[str]) -> dict[str, list[str]]:
