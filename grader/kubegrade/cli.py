@@ -169,5 +169,26 @@ def collect(submitted: Path, parts: Path, **options: Any) -> None:
     run.grade(submitted, asked, start.start(asked))
 
 
+@main.command()
+@click.option("--image", required=True, help="An image with this program in it.")
+@click.option("--completions", type=click.IntRange(1, 10_000), required=True, metavar="N", help="Parts of the class.")
+@click.option(
+    "--parallelism", type=click.IntRange(1), default=None, metavar="N", help="Pods at a time.  [default: all]"
+)
+@click.option("--namespace", "-n", default="", help="Of the Job.  [default: kubectl's]")
+@click.option("--claim", default="course", show_default=True, help="The volume claim with the course.")
+@click.option("--results", default="grades", show_default=True, help="The volume claim for what comes of it.")
+@click.option("--memory", type=click.IntRange(512), default=2048, show_default=True, metavar="MB", help="For a pod.")
+@click.argument("arguments", nargs=-1)
+def job(**options: Any) -> None:
+    """Print an Indexed Job that grades a class on a Kubernetes cluster: kubegrade job ... > job.yaml
+
+    What stands after -- is handed to `kubegrade grade` in the pods.
+    """
+    from kubegrade import indexed
+
+    click.echo(indexed.manifest(**options), nl=False)
+
+
 if __name__ == "__main__":
     main()

@@ -135,13 +135,13 @@ def differing(old: Report, new: Report) -> set[str]:
 def _elsewhere(options: Options, started: Started) -> Callable[[Sequence[Job]], Iterator[Report]] | None:
     """What grades in this machine's place, if anything is to."""
     if options.collect:
-        from kubegrade import collect
+        from kubegrade.collect import taken
 
-        return collect.taken(options.collect)
+        return taken(options.collect)
     if options.distributed:
-        from kubegrade import machines
+        from kubegrade.machines import grader
 
-        return machines.grader(options, started)
+        return grader(options, started)
     return None
 
 
@@ -153,6 +153,8 @@ class Writer:
         self._book: gradebook.Book | None = None
         self._course = course
         self._feedback = options.feedback
+        # A part of a class may stand on a disk that it can only read: whoever collects the parts writes these copies.
+        self._copies = options.share is None and (course / "submitted").is_dir()
 
     def open(self) -> gradebook.Book:
         """The gradebook; opening it takes a while."""
@@ -167,7 +169,7 @@ class Writer:
         source = Path(job.source)
         self.open().add_assignment(report.lab, source)
         self.open().write(report, _timestamp(job), only)
-        if (self._course / "submitted").is_dir():
+        if self._copies:
             target = self._course / "autograded" / report.student / report.lab / f"{report.notebook}.ipynb"
             _put(target, gradebook.autograded(report, source, _handed_in(job)))
         if self._feedback:
