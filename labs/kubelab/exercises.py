@@ -22,7 +22,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from kubelab import checks, display
+from kubelab import checks, display, progress
 from kubelab.checks.answers import Outcome
 from kubelab.checks.marking import Check, Finding, Result
 from kubelab.port import Port
@@ -112,16 +112,22 @@ class Drawn(Reach):
 
     def fresh(self) -> Port:
         """Another cluster as this exercise begins on it."""
-        port = self._fresh()
-        if self.exercise.setup:
-            done = port.run_outside(self.exercise.setup)
-            if done.exit_code:
-                raise RuntimeError(f"{self.spec.name}, exercise {self.seed}: its set-up failed: {done.stderr}")
-            port.settle()
+        with progress.bar(f"Preparing exercise {self.seed}", 3) as step:
+            step("a cluster of its own")
+            port = self._fresh()
+            if self.exercise.setup:
+                step("its set-up")
+                done = port.run_outside(self.exercise.setup)
+                if done.exit_code:
+                    raise RuntimeError(f"{self.spec.name}, exercise {self.seed}: its set-up failed: {done.stderr}")
+                step("until it is at rest")
+                port.settle()
         return port
 
     def reset(self) -> Drawn:
         """The exercise from its beginning, on another fresh cluster."""
+        if self._port is not None:
+            self._port.close()
         self._port = None
         return self
 

@@ -50,6 +50,8 @@ MASKS = (
     # kubectl's own words change with its release: 1.34 names the namespace.
     (r"\b\d+ \(AGE ago\)", "N (AGE ago)"),
     (r"(\bdeleted) from \S+ namespace$", r"\1"),
+    # Which pod of a StatefulSet a packet is sent to.
+    (r"\bdefault/([a-z-]+)-\d+\b", r"default/\1-N"),
     # How each names the computer beyond the cluster, and a pod that asks.
     (r"\b(?:laptop|outside)\b", "OUTSIDE"),
     (r"\b(?:pod|default)/([\w-]+)(?:/[\w-]+)? cannot resolve", r"\1 cannot resolve"),
