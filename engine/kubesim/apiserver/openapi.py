@@ -49,14 +49,20 @@ _SCALARS: dict[str, Object] = {
     "any": {"type": "object"},
 }
 # The minor releases of 1.x from which on these are there: without the first kubectl looks for unknown fields itself.
-_SINCE = {"fieldValidation": 23, "enum": 24}
+_SINCE = {
+    "fieldValidation": 23,
+    "enum": 24,
+    "sendInitialEvents": 27,
+    "ignoreStoreReadErrorWithClusterBreakingPotential": 32,
+    "shardSelector": 36,
+}
 # Query parameters by what an operation does; names and types are the API's.
 _PARAMETERS: dict[str, tuple[tuple[str, str], ...]] = {
     "list": (
         ("allowWatchBookmarks", "boolean"), ("continue", "string"), ("fieldSelector", "string"),
         ("labelSelector", "string"), ("limit", "integer"), ("resourceVersion", "string"),
-        ("resourceVersionMatch", "string"), ("sendInitialEvents", "boolean"), ("timeoutSeconds", "integer"),
-        ("watch", "boolean"),
+        ("resourceVersionMatch", "string"), ("sendInitialEvents", "boolean"), ("shardSelector", "string"),
+        ("timeoutSeconds", "integer"), ("watch", "boolean"),
     ),
     "get": (),
     "post": (("dryRun", "string"), ("fieldManager", "string"), ("fieldValidation", "string")),
@@ -65,15 +71,53 @@ _PARAMETERS: dict[str, tuple[tuple[str, str], ...]] = {
         ("dryRun", "string"), ("fieldManager", "string"), ("fieldValidation", "string"), ("force", "boolean"),
     ),
     "delete": (
-        ("dryRun", "string"), ("gracePeriodSeconds", "integer"), ("orphanDependents", "boolean"),
+        ("dryRun", "string"), ("gracePeriodSeconds", "integer"),
+        ("ignoreStoreReadErrorWithClusterBreakingPotential", "boolean"), ("orphanDependents", "boolean"),
         ("propagationPolicy", "string"),
     ),
     "deletecollection": (
         ("continue", "string"), ("dryRun", "string"), ("fieldSelector", "string"), ("gracePeriodSeconds", "integer"),
-        ("labelSelector", "string"), ("limit", "integer"), ("propagationPolicy", "string"),
+        ("ignoreStoreReadErrorWithClusterBreakingPotential", "boolean"), ("labelSelector", "string"), ("limit", "integer"),
+        ("orphanDependents", "boolean"), ("propagationPolicy", "string"), ("resourceVersion", "string"),
+        ("resourceVersionMatch", "string"), ("sendInitialEvents", "boolean"), ("shardSelector", "string"),
+        ("timeoutSeconds", "integer"),
     ),
 }  # fmt: skip
 _OK = {"description": "OK"}
+# Which answers an operation may give beside 401, and in which forms.
+_ANSWERS = {
+    "200": ("list", "get", "post", "put", "patch", "delete", "deletecollection"),
+    "201": ("post", "put", "patch"),
+    "202": ("post", "delete"),
+}
+_TEXT: Object = {"type": "string"}
+_NAMED: Object = {"type": "string", "default": ""}
+_ATOMIC: Object = {"x-kubernetes-list-type": "atomic"}
+_API_RESOURCE: Object = {
+    "type": "object",
+    "required": ["name", "singularName", "namespaced", "kind", "verbs"],
+    "properties": {
+        "categories": {"type": "array", "items": _TEXT, **_ATOMIC},
+        "group": _TEXT,
+        "kind": _NAMED,
+        "name": _NAMED,
+        "namespaced": {"type": "boolean", "default": False},
+        "shortNames": {"type": "array", "items": _TEXT, **_ATOMIC},
+        "singularName": _NAMED,
+        "storageVersionHash": _TEXT,
+        "verbs": {"type": "array", "items": _TEXT},
+        "version": _TEXT,
+    },
+}
+# How operations are called: the verb, and what comes before the scope.
+_OPERATIONS = {
+    "get": ("read", ""),
+    "post": ("create", ""),
+    "put": ("replace", ""),
+    "deletecollection": ("delete", "Collection"),
+}
+_FORMS = ("application/json", "application/vnd.kubernetes.protobuf", "application/yaml")
+_WATCHED = ("application/json", "application/vnd.kubernetes.protobuf")
 _METHODS = {"create": "post", "update": "put", "patch": "patch", "delete": "delete", "get": "get"}
 _PATCHES = (
     "application/apply-patch+yaml",
@@ -161,11 +205,13 @@ def document(server: ApiServer, name: str) -> Object:
     builder = _Builder("#/components/schemas/", server.settings.minor)
     # What is no group version's document describes one path: that of its own name.
     paths: Object = {} if server.served.has(group, version) else {f"/{name}/": {"get": {"responses": {"200": _OK}}}}
+    if not paths:
+        paths[f"/{name}/"] = {"get": builder.discovery(group, version)}
     for resource in server.served.resources(group, version):
         paths |= _paths(builder, resource, group, version, three=True)
     return {
         "openapi": "3.0.0",
-        "info": {"title": "Kubernetes", "version": server.version},
+        "info": {"title": "Kubernetes", "version": f"1.{server.settings.minor}"},
         "paths": dict(sorted(paths.items())),
         "components": {
             "schemas": builder.finish(),
@@ -224,7 +270,10 @@ class _Builder:
         if name not in self._found:
             self._found[name] = {}
             found = schema.find_type(type_name)
-            if found is not None:
+            if found is None:
+                # What may be anything: a patch.
+                self._found[name] = {"type": "object"}
+            else:
                 self._found[name] = self._struct(found)
         return {"$ref": self._prefix + name}
 
@@ -247,13 +296,35 @@ class _Builder:
                 "required": ["items"],
                 "properties": {
                     "apiVersion": {"type": "string"},
-                    "items": {"type": "array", "items": self._wrapped(items)},
+                    "items": {"type": "array", "items": items},
                     "kind": {"type": "string"},
-                    "metadata": self._wrapped(self.refer("meta.v1.ListMeta")),
+                    "metadata": self._allof(self.refer("meta.v1.ListMeta")),
                 },
             }
             self._kinds[name] = [{"group": group, "kind": resource.list_kind, "version": version}]
         return {"$ref": self._prefix + name}
+
+    def discovery(self, group: str, version: str) -> Object:
+        """The operation of a group version's own path: which resources it has."""
+        prefix = f"{_PREFIXES['meta']}.v1."
+        reference = {"$ref": f"{self._prefix}{prefix}APIResourceList"}
+        self._found[prefix + "APIResource"] = _API_RESOURCE
+        listed = {"type": "array", "items": {"$ref": f"{self._prefix}{prefix}APIResource"}, **_ATOMIC}
+        own = {"apiVersion": _TEXT, "groupVersion": _NAMED, "kind": _TEXT, "resources": listed}
+        self._found[prefix + "APIResourceList"] = {
+            "type": "object",
+            "required": ["groupVersion", "resources"],
+            "properties": own,
+        }
+        self._kinds[prefix + "APIResourceList"] = [{"group": "", "kind": "APIResourceList", "version": "v1"}]
+        tag = f"{schema.resources.package(group)}_{version}"
+        content = {form: {"schema": reference} for form in _FORMS}
+        return {
+            "tags": [tag],
+            "description": "list the resources that there are",
+            "operationId": f"get{tag.title().replace('_', '')}APIResources",
+            "responses": {"200": {"description": "OK", "content": content}, "401": {"description": "Unauthorized"}},
+        }
 
     def finish(self) -> Object:
         for name, kinds in self._kinds.items():
@@ -286,7 +357,7 @@ class _Builder:
             out["enum"] = list(words)
         if field.default is not None:
             out["default"] = field.default
-        if self._three and "$ref" in out and len(out) > 1:
+        if self._three and "$ref" in out:
             out = {**{key: value for key, value in out.items() if key != "$ref"}, "allOf": [{"$ref": out["$ref"]}]}
         if field.list_keys:
             out["x-kubernetes-list-map-keys"] = list(field.list_keys)
@@ -302,9 +373,9 @@ class _Builder:
 
     def _value(self, kind: str) -> Object:
         if kind.startswith("[]"):
-            return {"type": "array", "items": self._wrapped(self._value(kind[2:]))}
+            return {"type": "array", "items": self._value(kind[2:])}
         if kind.startswith("{}"):
-            return {"type": "object", "additionalProperties": self._wrapped(self._value(kind[2:]))}
+            return {"type": "object", "additionalProperties": self._value(kind[2:])}
         if kind in _SCALARS:
             return dict(_SCALARS[kind])
         if kind in _LEAVES:
@@ -315,9 +386,8 @@ class _Builder:
             return {"$ref": self._prefix + name}
         return self.refer(kind)
 
-    def _wrapped(self, value: Object) -> Object:
-        """OpenAPI 3.0 lets nothing stand beside a $ref; kube-openapi wraps it so that a default may."""
-        return {"allOf": [value]} if self._three and "$ref" in value else value
+    def _allof(self, value: Object) -> Object:
+        return {"allOf": [value], "default": {}} if self._three else value
 
 
 # -- paths --------------------------------------------------------------------------------------------------------
@@ -343,7 +413,7 @@ def _paths(builder: _Builder, resource: Resource, group: str, version: str, thre
     if found:
         paths[collection] = maker.item(found, ("namespace",) if resource.namespaced else ())
         if resource.namespaced and "list" in verbs:
-            paths[f"{base}/{resource.plural}"] = maker.item({"get": maker.operation("list", "list")}, ())
+            paths[f"{base}/{resource.plural}"] = maker.everywhere()
     single = {
         _METHODS[verb]: maker.operation(_METHODS[verb], _METHODS[verb])
         for verb in verbs
@@ -375,6 +445,13 @@ class _Operations:
         parameters = [self._parameter(name, "string", "path") for name in (*names,)]
         return {**operations, "parameters": [*parameters, self._parameter("pretty", "string", "query")]}
 
+    def everywhere(self) -> Object:
+        """The list of all namespaces: what it takes stands with the path, as all that it has is that."""
+        listing = self.operation("list", "list", everywhere=True)
+        named = {"pretty": self._parameter("pretty", "string", "query")}
+        named |= {each["name"]: each for each in listing.pop("parameters", ())}
+        return {"get": listing, "parameters": [named[name] for name in sorted(named)]}
+
     def _parameter(self, name: str, kind: str, where: str) -> Object:
         found: Object = {"name": name, "in": where}
         text = descriptions.of_parameter(name)
@@ -386,7 +463,7 @@ class _Operations:
             return {**found, "schema": {"type": kind, "uniqueItems": True}}
         return {**found, "type": kind, "uniqueItems": True}
 
-    def operation(self, action: str, method: str, sub: str = "") -> Object:
+    def operation(self, action: str, method: str, sub: str = "", everywhere: bool = False) -> Object:
         resource, builder = self._resource, self._builder
         kind, group, version = resource.kind, self._group, self._version
         known = resource.subresources.get(sub)
@@ -404,30 +481,37 @@ class _Operations:
             reference = builder.kind("meta.v1.Status", "", "v1", "Status")
         else:
             reference = builder.kind(type_name, group, version, kind)
-        scope = "Namespaced" if resource.namespaced else ""
+        scope = "Namespaced" if resource.namespaced and not everywhere else ""
         tag = f"{schema.resources.package(self._group)}_{self._version}"
-        identity = f"{action}{tag.title().replace('_', '')}{scope}{resource.kind}{sub.title()}"
+        verb, part = _OPERATIONS.get(action, (action, ""))
+        identity = f"{verb}{tag.title().replace('_', '')}{part}{scope}{resource.kind}{sub.title()}"
+        identity += "ForAllNamespaces" if everywhere else ""
+        parameters = [
+            self._parameter(name, what, "query")
+            for name, what in _PARAMETERS[action]
+            if self._builder.minor >= _SINCE.get(name, 0)
+        ]
         out: Object = {
             "tags": [tag],
             "description": _described(action, kind, sub),
             "operationId": identity,
-            "parameters": [
-                self._parameter(name, what, "query")
-                for name, what in _PARAMETERS[action]
-                if self._builder.minor >= _SINCE.get(name, 0)
-            ],
-            "responses": self._responses(reference),
+            **({"parameters": parameters} if parameters or not self._three else {}),
+            "responses": self._responses(action, reference),
             "x-kubernetes-action": action,
             "x-kubernetes-group-version-kind": {"group": group, "kind": kind, "version": version},
         }
-        if method in ("post", "put", "patch", "delete"):
+        if method in ("post", "put", "patch", "delete", "deletecollection"):
             self._body(out, action, reference)
         return out
 
-    def _responses(self, reference: Object) -> Object:
+    def _responses(self, action: str, reference: Object) -> Object:
         answers: Object = {}
-        content = {"application/json": {"schema": reference}}
-        answers["200"] = {"description": "OK", **({"content": content} if self._three else {"schema": reference})}
+        forms = [*_FORMS, *(f"{form};stream=watch" for form in _WATCHED if action == "list")]
+        content = {form: {"schema": reference} for form in sorted(forms)}
+        for code, text in (("200", "OK"), ("201", "Created"), ("202", "Accepted")):
+            if action in _ANSWERS[code]:
+                said = {"content": content} if self._three else {"schema": reference}
+                answers[code] = {"description": text, **said}
         answers["401"] = {"description": "Unauthorized"}
         return answers
 
@@ -439,9 +523,11 @@ class _Operations:
             # kubectl reads here which kind of patch to send.
             media = tuple(each for each in media if "strategic" not in each)
         if action == "patch":
-            reference = {"type": "object"}
+            reference = self._builder.refer("meta.v1.Patch")
         if self._three:
             out["requestBody"] = {"content": {each: {"schema": reference} for each in media}}
+            if action in ("post", "put", "patch"):
+                out["requestBody"]["required"] = True
         else:
             out["parameters"] = [
                 {"name": "body", "in": "body", "required": True, "schema": reference},
