@@ -29,7 +29,7 @@ defaulted fields, table cells, the lines of watches. Values that each server cho
 
 # Recordings that differ, and why.
 KNOWN = {
-    "01-discovery/028-openapi-v3-core": "descriptions are our own; the deprecated paths below /watch and some defaults are absent",
+    "01-discovery/028-openapi-v3-core": "descriptions are our own; the deprecated paths of /watch and some defaults are absent",
     "01-discovery/029-openapi-v3-apps": "as 028",
     "01-discovery/030-openapi-v3-networking": "as 028",
     "01-discovery/031-openapi-v3-discovery": "as 028",
