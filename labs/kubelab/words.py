@@ -87,7 +87,7 @@ def _astray(trace: Trace) -> str:
 
 def felt_as(trace: Trace) -> str:
     """What curl says of it (curl(1), EXIT CODES), "" where it is no matter for curl."""
-    if trace.flow.protocol != "tcp" or trace.verdict is Verdict.DELIVERED:
+    if trace.flow.protocol != "tcp" or (trace.verdict is Verdict.DELIVERED and not unheard(trace)):
         return ""
     if trace.verdict is Verdict.NO_ROUTE and len(trace.hops) == 1:
         return "curl says (7), for its own machine finds no way there"
@@ -98,8 +98,16 @@ def felt_as(trace: Trace) -> str:
     return f"curl says (7), for an ICMP {trace.reply.flow.icmp} came back"
 
 
+def unheard(trace: Trace) -> bool:
+    """Whether it was delivered, and its answer lost on the way back."""
+    reply = trace.reply
+    return trace.verdict is Verdict.DELIVERED and reply is not None and reply.verdict is not Verdict.DELIVERED
+
+
 def headline(trace: Trace) -> str:
     """The verdict as a label: "✓ delivered"."""
+    if unheard(trace):
+        return "∅ delivered, its answer lost"
     last = trace.hops[-1].steps[-1] if trace.hops and trace.hops[-1].steps else None
     if last is not None and last.kind is Kind.IPVS and trace.verdict is Verdict.REJECTED:
         return f"{SIGNS[trace.verdict]} rejected by IPVS"

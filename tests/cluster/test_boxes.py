@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from kubelab import words
+from kubelab.display import TraceView
 from kubesim.cluster import Cluster
 from kubesim.errors import LearnerError
 from kubesim.presets import preset as presets
@@ -138,6 +140,20 @@ def test_names_with_several_addresses_take_turns(pair: Cluster) -> None:
     asked = [pair.run_outside("dig +short direct.example.com | head -1").stdout.strip() for _ in range(4)]
     assert asked in (["172.18.0.2", "172.18.0.3"] * 2, ["172.18.0.3", "172.18.0.2"] * 2)
     assert pair.run_outside("curl -s -o /dev/null -w '%{http_code}' http://direct.example.com:30080/").stdout == "200"
+
+
+def test_without_automap_the_answer_passes_the_box_by(pair: Cluster) -> None:
+    pair.shell("ssh bigip-1 tmsh modify ltm pool web members delete { 172.18.0.2:30080 }")
+    with_it = pair.trace("outside", "http://shop.example.com").explain()
+    assert "which bigip-1 turned into 172.18.0.3:30080 and kind-worker into 10.244." in with_it
+    pair.shell("ssh bigip-1 tmsh modify ltm virtual web source-address-translation { type none }")
+    without = pair.trace("outside", "http://shop.example.com")
+    assert words.headline(without) == "∅ delivered, its answer lost"
+    assert words.felt_as(without) == "curl hears nothing, and waits until its time-out (28)"
+    shown = TraceView(without, "outside → the shop")
+    assert "The client never called 172.18.0.3:30080" in str(shown)
+    assert 'kw-verdict kw-bad"' in shown._repr_mimebundle_()["text/html"]
+    assert pair.run_outside(ASK).stdout == "28\n"
 
 
 def test_who_asks_for_both_families_gets_the_addresses_in_turn_all_the_same(pair: Cluster) -> None:

@@ -274,7 +274,7 @@ def _machine(cluster: Cluster, spec: BoxSpec, lan: Segment) -> Machine:
     from kubesim.shell import tools
 
     preset = cluster.preset
-    host: Host = cluster.network.host(spec.name, "cloud")
+    host: Host = cluster.network.host(spec.name, "box")
     lan.attach(host, "eth0")
     host.add_address("eth0", f"{spec.address}/{ipaddress.ip_network(preset.lan).prefixlen}")
     host.routes.add("default", "eth0", preset.gateway)

@@ -24,7 +24,7 @@ from kubesim.net.trace import Kind, Verdict
 
 if TYPE_CHECKING:
     from kubesim.net.packet import Packet
-    from kubesim.net.trace import Step, Trace
+    from kubesim.net.trace import Hop, Step, Trace
 
 
 def text(trace: Trace, *, rules: bool = True, lookups: bool = False) -> str:
@@ -132,24 +132,34 @@ def _translation(trace: Trace) -> str:
     flow, final = trace.flow, trace.final
     words = []
     if (final.dst, final.dport) != (flow.dst, flow.dport):
-        words.append(f"which {_where(trace, 'dst')} turned into {endpoint(final.dst, final.dport)}")
+        turned = _turned(trace) or {"something": endpoint(final.dst, final.dport)}
+        (host, to), *others = turned.items()
+        words.append(f"which {host} turned into {to}" + "".join(f" and {each} into {other}" for each, other in others))
     if final.src != flow.src:
         words.append(f"with {final.src} as its sender, since {_where(trace, 'src')} masqueraded it")
     return ", ".join(words)
 
 
+def _turned(trace: Trace) -> dict[str, str]:
+    """What each host made of the destination, in their order."""
+    return {hop.host: endpoint(after.dst, after.dport) for hop, after in _rewritten(trace, "dst")}
+
+
 def _where(trace: Trace, side: str) -> str:
     """The host that rewrote that side last."""
-    for hop, step in trace.steps()[::-1]:
-        before, after = step.before, step.after
-        if (
-            step.kind in (Kind.NAT, Kind.IPVS)
-            and before is not None
-            and after is not None
-            and _side(before, side) != _side(after, side)
-        ):
-            return hop.host
-    return "something"
+    return next((hop.host for hop, _ in reversed(_rewritten(trace, side))), "something")
+
+
+def _rewritten(trace: Trace, side: str) -> list[tuple[Hop, Packet]]:
+    """Where that side was rewritten, and the packet after it."""
+    return [
+        (hop, step.after)
+        for hop, step in trace.steps()
+        if step.kind in (Kind.NAT, Kind.IPVS)
+        and step.before is not None
+        and step.after is not None
+        and _side(step.before, side) != _side(step.after, side)
+    ]
 
 
 def _side(packet: Packet, side: str) -> tuple[str, int]:

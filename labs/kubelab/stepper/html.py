@@ -28,7 +28,7 @@ def render(trace: Trace, title: str = "") -> str:
     hosts = scenes_module.hosts(trace)
     title = title or f"{words.source(trace.flow)} → {words.destination(trace.flow)}"
     me = figures.new_id("step", repr((title, trace)))
-    tone = "kw-good" if trace.verdict is Verdict.DELIVERED else "kw-bad"
+    tone = "kw-good" if trace.verdict is Verdict.DELIVERED and not words.unheard(trace) else "kw-bad"
     parts = [
         f'<div class="kw" id="{me}" role="group" aria-label="A packet step by step: {escape(title)}">',
         f"<style>{_style(me, scenes, hosts)}</style>",

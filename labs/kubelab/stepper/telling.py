@@ -141,6 +141,8 @@ def deliver(step: Step, packet: Packet, ending: Trace, way: str) -> Told:
             if packet.icmp
             else f"The client hears {words.source(packet)}"
         )
+        if ending.verdict is not Verdict.DELIVERED:
+            title = f"The client never called {words.source(packet)}"
         return Told(title=title, text=said, question="Does the client recognise this as an answer to its own packet?")
     question = "The packet is there. Who answers: a program, or the kernel alone?"
     if ending.verdict is Verdict.DELIVERED:
