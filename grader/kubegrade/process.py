@@ -25,8 +25,10 @@ class Process:
     def __init__(self, layers: sandbox.Layers, bounds: Bounds, limits: sandbox.Limits) -> None:
         ours, theirs = socket.socketpair()
         kept = {name: os.environ[name] for name in ("PATH", "LANG", "PYTHONPATH", "TMPDIR") if name in os.environ}
+        self._scratch = scratch()
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "kubegrade.worker", str(theirs.fileno())],
+            # The folder tells whose it is in a listing of processes: all its forks bear the same line.
+            [sys.executable, "-P", "-m", "kubegrade.worker", str(theirs.fileno()), str(self._scratch)],
             pass_fds=[theirs.fileno()],
             env=kept,
             stdin=subprocess.DEVNULL,
@@ -34,12 +36,11 @@ class Process:
             start_new_session=True,
         )
         theirs.close()
-        self._scratch = scratch()
         self.socket = ours
         self._channel = wire.Channel(ours, LARGEST)
         settings = {"layers": layers, "bounds": bounds, "limits": limits}
         told = {name: asdict(each) for name, each in settings.items()}  # type: ignore[call-overload]
-        self._channel.send({**told, "scratch": str(self._scratch)})
+        self._channel.send(told)
         self.jobs: dict[Key, Job] = {}
 
     def give(self, job: Job) -> None:

@@ -287,7 +287,7 @@ def main() -> None:
         sandbox.Layers(**told["layers"]),
         Bounds(**told["bounds"]),
         sandbox.Limits(**told["limits"]),
-        Path(told["scratch"]),
+        Path(sys.argv[2]),
     )
     running: dict[int, Attempt] = {}
 

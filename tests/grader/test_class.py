@@ -177,7 +177,7 @@ def test_killed_at_any_moment_and_started_again_it_is_the_same_book(small, victi
     done = command(root)
     assert done.returncode == 0, done.stderr
     assert book(root) == small["book"]
-    assert gradelab.processes("kubegrade.worker") == []
+    assert gradelab.processes(f"kubegrade-{running.pid}-") == []
 
 
 def children(pid):

@@ -96,6 +96,6 @@ def test_nothing_got_out(batch):
 
 @pytest.mark.slow
 def test_nothing_is_left_running(batch):
-    assert gradelab.processes("kubegrade.worker") == []
+    assert gradelab.processes(f"kubegrade-{os.getpid()}-") == []
     assert gradelab.processes("98765") == []
-    assert not [each for each in batch["new"] if each.startswith("kubegrade-")]
+    assert not [each for each in batch["new"] if each.startswith(f"kubegrade-{os.getpid()}-")]
