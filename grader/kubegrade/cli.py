@@ -170,6 +170,32 @@ def collect(submitted: Path, parts: Path, **options: Any) -> None:
 
 
 @main.command()
+@click.argument("submitted", type=click.Path(path_type=Path))
+@click.option("--lab", default="", metavar="NAME", help="Only this lab (needed where notebooks lie side by side).")
+@click.option(
+    "--over", type=click.FloatRange(0, 1), default=0.5, show_default=True, help="Pairs with at least this ratio."
+)
+@click.option("--common", type=click.IntRange(2), default=10, show_default=True, help="What more have is nobody's own.")
+@click.option("--most", type=click.IntRange(1), default=20, show_default=True, help="Pairs to show; the CSV has all.")
+@click.option(
+    "--seed-by", type=click.Choice(["lab", "student"]), default="lab", show_default=True, help="As it is graded."
+)
+@click.option("--csv", "table", type=click.Path(path_type=Path), default=None, help="All pairs, with what matches.")
+def similar(submitted: Path, lab: str, over: float, common: int, most: int, seed_by: str, table: Path | None) -> None:
+    """Pairs whose submissions match beyond what everybody was given.
+
+    The ratio is the part of the shorter one's own writing that the other has too.  A match is a reason to look, and no proof.
+    """
+    from kubegrade import similar, submissions
+
+    jobs = submissions.find(submitted, lab, seed_by=seed_by)
+    pairs = similar.find(jobs, over=over, common=common)
+    if table:
+        similar.write(table, pairs)
+    similar.show(pairs, len(jobs), most)
+
+
+@main.command()
 @click.option("--image", required=True, help="An image with this program in it.")
 @click.option("--completions", type=click.IntRange(1, 10_000), required=True, metavar="N", help="Parts of the class.")
 @click.option(

@@ -20,7 +20,7 @@ def plain(reports: Sequence[Report]) -> Rows:
     rows = [
         [
             *(r.student, r.lab, r.notebook, m.task, "" if m.points is None else f"{m.points:g}", f"{m.max:g}"),
-            *(int(m.manual), _safe(m.message), _safe(" ".join([*m.notes, *r.notes]))),
+            *(int(m.manual), safe(m.message), safe(" ".join([*m.notes, *r.notes]))),
         ]
         for r in reports
         for m in r.marks
@@ -37,8 +37,7 @@ def canvas(reports: Sequence[Report]) -> Rows:
     header = ["Student", "ID", "SIS User ID", "SIS Login ID", "Section", *labs]
     possible = ["    Points Possible", "", "", "", "", *(f"{_possible(reports, lab):g}" for lab in labs)]
     rows = [
-        [_safe(who), "", "", _safe(who), "", *(_shown(points.get(lab)) for lab in labs)]
-        for who, points in table.items()
+        [safe(who), "", "", safe(who), "", *(_shown(points.get(lab)) for lab in labs)] for who, points in table.items()
     ]
     return header, [possible, *rows]
 
@@ -49,7 +48,7 @@ def moodle(reports: Sequence[Report]) -> Rows:
     told = {(r.student, r.lab): " ".join(f"{m.title}: {m.message}" for m in r.marks) for r in reports}
     header = ["username", *(column for lab in labs for column in (lab, f"{lab} feedback"))]
     rows = [
-        [_safe(who), *(each for lab in labs for each in (_shown(points.get(lab)), _safe(told.get((who, lab), ""))))]
+        [safe(who), *(each for lab in labs for each in (_shown(points.get(lab)), safe(told.get((who, lab), ""))))]
         for who, points in table.items()
     ]
     return header, rows
@@ -89,6 +88,6 @@ def _shown(points: float | None) -> str:
     return "" if points is None else f"{points:g}"
 
 
-def _safe(text: str) -> str:
+def safe(text: str) -> str:
     """A cell that no spreadsheet takes for a formula (OWASP, CSV injection)."""
     return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
