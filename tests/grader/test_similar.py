@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import random
+import re
 import time
 
 import pytest
@@ -15,7 +16,12 @@ from kubelab import course, folders
 
 LAB = "02-clusterip"
 # What one may say of pings, in many ways.
-WORDS = ["the", "rule", "packet", "service", "address", "cluster", "ping", "icmp", "protocol", "port", "answers", "nobody", "kernel", "pod", "node", "virtual", "tcp", "request", "because", "matches", "machine", "interface", "reply", "exists", "only", "rewritten", "never", "dropped", "goes", "destination", "while", "curl", "opens", "connection", "to", "and", "is", "of", "not", "a", "it", "there", "no", "any", "which", "with", "for", "on", "source", "chain", "forwards", "echo", "host"]  # fmt: skip
+WORDS = re.findall(
+    r"\w+",
+    "the rule packet service address cluster ping icmp protocol port answers nobody kernel pod node virtual tcp request because "
+    "matches machine interface reply exists only rewritten never dropped goes destination while curl opens connection to and is "
+    "of not a it there no any which with for on source chain forwards echo host",
+)
 
 
 def essay(seed, length=45):
