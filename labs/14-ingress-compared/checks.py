@@ -85,8 +85,8 @@ sleep 3""")
     answers = {(True, True): "both", (True, False): "node-port", (False, True): "url", (False, False): "neither"}
     return checks.Outcome(
         answer=answers[direct, named],
-        because=f"{home} had the only pod of the router, and {other} none. The boxes asked the node "
-        "ports, nobody there has a router to send them to, and so they refuse. The shop's own node port needs no router: a "
+        because=f"{home} had the only pod of the router, so the node port of {other} leads to none any more: the boxes find no "
+        "member that answers. The shop's own node port needs no router: a "
         "pod of the shop is left. "
         "(The router's pod is made anew elsewhere, after five minutes.)",
         trace=port.trace("outside", SHOP),
