@@ -2,6 +2,9 @@
 
 Nothing here knows Services: a server is an address that the proxy has worked out, so kube-proxy's rules see a packet to a pod,
 and let it pass (or to a ClusterIP, where the proxy was told so).
+
+Left out: connections to servers that are kept and used again.  Each request has one of its own, so a ClusterIP's rules choose
+anew for each; behind Go's `http.Transport` they choose once for as long as the connection is kept.
 """
 
 from __future__ import annotations
