@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import shutil
 import subprocess
@@ -45,6 +46,7 @@ def _nbgrader(here, *command):
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    return done
 
 
 def _scores(here, student):
@@ -83,3 +85,21 @@ def test_feedback_steps_without_scripts_and_says_why(course, student):
     assert 'type="radio"' in page
     assert "Give the shop one address" in page
     assert ("There is no Service" in page) == (student == "bare")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("student", "said"), [("key", "Success! Your notebook passes all the tests."), ("bare", "FAILED")]
+)
+def test_a_learner_may_validate_before_handing_in(course, student, said):
+    """What nbgrader's button “Validate” does."""
+    done = _nbgrader(course, "validate", f"submitted/{student}/{LAB.name}/{LAB.name}.ipynb")
+    assert said in done.stdout
+
+
+@pytest.mark.slow
+def test_the_points_are_exported(course):
+    _nbgrader(course, "export")
+    with (course / "grades.csv").open(encoding="utf-8") as file:
+        scores = {row["student_id"]: float(row["score"]) for row in csv.DictReader(file)}
+    assert scores == {"key": sum(AUTOMATIC.values()), "bare": 0.0}
