@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import select
+import queue
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
@@ -45,49 +45,57 @@ def grade(
     tries: dict[Key, int] = {}
     workers = max(1, min(workers, len(jobs)))
     shares = [min(LANES, workers - first) for first in range(0, workers, LANES)]
-    running: list[tuple[Process, int]] = []
+    running: dict[Process, int] = {}
+
+    ready: queue.SimpleQueue[Process] = queue.SimpleQueue()
 
     def fill(process: Process, lanes: int) -> None:
-        while waiting and len(process.jobs) < lanes:
+        # As many again as are at work wait at the worker.
+        while waiting and len(process.jobs) < 2 * lanes:
             job, attempt = waiting.popleft()
             tries[job.key] = attempt
             # A worker that is dead already shows it when its answer is awaited.
             with contextlib.suppress(wire.Closed):
-                process.give(job)
+                process.give(job, lanes)
+
+    def start(lanes: int, process: Process | None = None) -> None:
+        process = process or Process(layers, bounds, limits)
+        running[process] = lanes
+        process.tell(ready)
+        fill(process, lanes)
 
     try:
         for lanes in shares if jobs else []:
-            running.append((first or Process(layers, bounds, limits), lanes))
+            start(lanes, first)
             first = None
-            fill(*running[-1])
         meanwhile()
         while running:
-            poll = select.poll()
-            for process, _ in running:
-                poll.register(process.socket, select.POLLIN)
-            ready = {fd for fd, _ in poll.poll()}
-            for process, lanes in [each for each in running if each[0].socket.fileno() in ready]:
-                try:
-                    report = process.take()
-                except (wire.Closed, wire.Malformed):
-                    running.remove((process, lanes))
-                    process.end()
-                    for job in process.jobs.values():
-                        if tries[job.key] < PATIENCE:
-                            waiting.append((job, tries[job.key] + 1))
-                        else:
-                            yield _given_up(job)
-                    if waiting:
-                        running.append((Process(layers, bounds, limits), lanes))
-                        fill(*running[-1])
-                    continue
-                fill(process, lanes)
-                if not process.jobs:
-                    running.remove((process, lanes))
-                    process.end()
-                yield report
+            process = ready.get()
+            if process not in running:
+                continue
+            try:
+                report = process.take()
+            except wire.Closed:
+                lanes = running.pop(process)
+                process.end()
+                for number, job in enumerate(process.jobs.values()):
+                    # Those behind were only waiting there, and are no suspects.
+                    if number >= lanes:
+                        waiting.append((job, tries[job.key]))
+                    elif tries[job.key] < PATIENCE:
+                        waiting.append((job, tries[job.key] + 1))
+                    else:
+                        yield _given_up(job)
+                if waiting:
+                    start(lanes)
+                continue
+            fill(process, running[process])
+            if not process.jobs:
+                del running[process]
+                process.end()
+            yield report
     finally:
-        for process in [*(each for each, _ in running), *filter(None, [first])]:
+        for process in [*running, *filter(None, [first])]:
             process.end()
 
 

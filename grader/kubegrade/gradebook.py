@@ -164,7 +164,7 @@ def autograded(report: Report, source: Path, submitted: Path | None) -> str:
             cells.append(_shown(blank, cell, None, marks.get(name)))
     kernel = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
     whole = {"cells": cells, "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 4}
-    return json.dumps(whole, indent=1) + "\n"
+    return json.dumps(whole) + "\n"
 
 
 def _shown(

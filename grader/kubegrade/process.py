@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import queue
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from kubegrade import sandbox, wire
 from kubegrade.jobs import Bounds, Job, Key
@@ -36,29 +40,57 @@ class Process:
             start_new_session=True,
         )
         theirs.close()
-        self.socket = ours
+        self._socket = ours
         self._channel = wire.Channel(ours, LARGEST)
         settings = {"layers": layers, "bounds": bounds, "limits": limits}
         told = {name: asdict(each) for name, each in settings.items()}  # type: ignore[call-overload]
         self._channel.send(told)
         self.jobs: dict[Key, Job] = {}
+        self._inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._ready: queue.SimpleQueue[Process] | None = None
+        self._reader = threading.Thread(target=self._read, daemon=True)
 
-    def give(self, job: Job) -> None:
-        """Another job for it to work on, beside those that it has."""
+    def tell(self, ready: queue.SimpleQueue[Process]) -> None:
+        """Put this process into a queue whenever `take` has something.  Before the first job is given."""
+        self._ready = ready
+
+    def give(self, job: Job, lanes: int = 1) -> None:
+        """Another job for it to work on, beside those that it has: so many at a time, the others wait."""
+        if self._reader.ident is None:
+            self._reader.start()
         self.jobs[job.key] = job
-        self._channel.send(asdict(job))
+        self._channel.send({"job": asdict(job), "lanes": lanes})
 
     def take(self) -> Report:
         """The next report of the jobs that were given.  wire.Closed if the worker died of one."""
-        report = from_json(self._channel.receive()["report"])
+        told = self._inbox.get()
+        if told is None:
+            raise wire.Closed
+        report = from_json(told["report"])
         self.jobs.pop(report.key, None)
         return report
 
+    def _read(self) -> None:
+        """Take in what the worker says at once, in a thread: it must not wait for whoever writes books and pages."""
+        told: Any = True
+        while told is not None:
+            try:
+                told = self._channel.receive()
+            except (wire.Closed, wire.Malformed):
+                told = None
+            self._inbox.put(told)
+            if self._ready is not None:
+                self._ready.put(self)
+
     def end(self) -> None:
         """End it, and all that it has forked."""
-        self._channel.close()
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
         self._process.kill()
         self._process.wait()
+        if self._reader.ident is not None:
+            self._reader.join()
+        self._channel.close()
         shutil.rmtree(self._scratch, ignore_errors=True)
 
 

@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 import traceback
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -276,7 +277,8 @@ class Worker:
 def main() -> None:
     """A worker as `kubegrade.batch` starts it: the first frame says how, each other one is a job; a report for each comes back.
 
-    As many jobs as it has been given are at work at the same time, each in forks of its own.
+    So many jobs as the last one says (`lanes`) are at work at the same time, each in forks of its own; the others wait here, so
+    that no lane waits for the one who takes the reports.
     """
     sandbox.die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -290,6 +292,8 @@ def main() -> None:
         Path(sys.argv[2]),
     )
     running: dict[int, Attempt] = {}
+    waiting: deque[Job] = deque()
+    lanes = 1
 
     def step(job: Job, turn: Callable[[], Attempt | Report]) -> None:
         """Take one turn of a job; an error of ours is that job's, and no other's."""
@@ -318,7 +322,11 @@ def main() -> None:
                 attempt = running.pop(fd)
                 step(attempt.job, lambda attempt=attempt: worker.go_on(attempt))  # type: ignore[misc]
             if orders.fileno() in ready:
-                job = Job(**channel.receive())
+                told = channel.receive()
+                lanes = told["lanes"]
+                waiting.append(Job(**told["job"]))
+            while waiting and len(running) < lanes:
+                job = waiting.popleft()
                 step(job, lambda job=job: worker.begin(job))  # type: ignore[misc]
     except wire.Closed:
         return
