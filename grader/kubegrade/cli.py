@@ -29,15 +29,18 @@ def main() -> None:
 
 @main.command()
 @click.argument("labs", nargs=-1)
-def prove(labs: tuple[str, ...]) -> None:
+@click.option(
+    "--variants", type=click.IntRange(0), default=0, metavar="N", help="Also the key in N students' variants."
+)
+def prove(labs: tuple[str, ...], variants: int) -> None:
     """Prove that a lab marks as it means to: its key in full, its bare start with nothing, its wrong-* states as they say."""
     from kubegrade import proof
     from kubelab import folders, spec
 
     wrong = 0
     for name in labs or folders.names():
-        lab = spec.load(folders.find(name))
-        for state in proof.states(lab):
+        of = spec.load(folders.find(name))
+        for lab, state in [*((of, each) for each in proof.states(of)), *proof.keys(of, variants)]:
             for verdict in proof.prove(lab, state):
                 sign = "✗" if verdict.wrong else "✓"
                 points = f"{verdict.result.points:g} of {verdict.result.max:g}"
@@ -189,7 +192,8 @@ def similar(submitted: Path, lab: str, over: float, common: int, most: int, seed
     from kubegrade import similar, submissions
 
     jobs = submissions.find(submitted, lab, seed_by=seed_by)
-    pairs = similar.find(jobs, over=over, common=common)
+    own_words = similar.variants_of(jobs) if seed_by == "student" else None
+    pairs = similar.find(jobs, over=over, common=common, own_words=own_words)
     if table:
         similar.write(table, pairs)
     similar.show(pairs, len(jobs), most)

@@ -6,17 +6,19 @@ Every lab brings states: `solution` (the key) must earn full marks, the bare sta
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from kubelab import spec as specs
 from kubelab.checks import Result
 from kubelab.lab import Lab
 from kubelab.spec import Spec
 from kubelab.states import State, states
 from kubesim.errors import LearnerError
 
-__all__ = ["State", "Verdict", "prove", "states"]
+__all__ = ["State", "Verdict", "keys", "prove", "states"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +43,18 @@ def prove(spec: Spec, state: State) -> Iterator[Verdict]:
     for task, expected in state.expect.items():
         result = lab.check(task).result
         yield Verdict(state=state.name, task=task, result=result, wrong=_compare(result, expected))
+
+
+def keys(spec: Spec, count: int) -> Iterator[tuple[Spec, State]]:
+    """The lab in the variants of so many students, each with its key; none if the lab has no variants."""
+    for number in range(count if spec.variants else 0):
+        drawn = specs.load(spec.folder, f"student-{number}")
+        told = ", ".join(drawn.variant.values())
+        yield from (
+            (drawn, dataclasses.replace(each, name=f"key with {told}"))
+            for each in states(drawn)
+            if each.name == "solution"
+        )
 
 
 def _compare(result: Result, expected: dict[str, Any]) -> str:

@@ -21,7 +21,7 @@ import json
 import random
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -134,6 +134,10 @@ class Referee:
 
     def fresh(self) -> Embedded:
         return self._start()
+
+    @property
+    def variant(self) -> Mapping[str, str]:
+        return self._course.spec.variant if self._course.spec else {}
 
     @property
     def origin(self) -> str:
@@ -414,6 +418,7 @@ class Referee:
             "name": spec.name,
             "title": self.port.title,
             "namespace": self.port.namespace,
+            "variant": dict(spec.variant),
             "tasks": [{each: _plain(getattr(task, each)) for each in shown} for task in spec.tasks],
         }
 

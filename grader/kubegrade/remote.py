@@ -131,6 +131,7 @@ class Lab(Reach):
         self.name = told["name"]
         self.tasks = tuple(Task(**{**each, "hints": tuple(each["hints"])}) for each in told["tasks"])
         self.answers: dict[str, str] = {}
+        self.variant: Mapping[str, str] = told.get("variant", {})
 
     @property
     def port(self) -> Any:

@@ -38,7 +38,8 @@ from rich.console import Console
 from kubegrade import notebooks
 from kubegrade.jobs import Job
 from kubegrade.pages import safe
-from kubelab import course
+from kubelab import course, variants
+from kubelab import spec as specs
 
 # Words of a passage, and hashes of which one is kept: matches of K + W - 1 = 9 words are always found.
 K, W = 6, 4
@@ -91,18 +92,30 @@ def find(
     *,
     over: float = 0.5,
     common: int = COMMON,
-    variants: Mapping[str, Mapping[str, str]] | None = None,
+    own_words: Mapping[tuple[str, str], Mapping[str, str]] | None = None,
 ) -> list[Pair]:
-    """The pairs whose ratio is `over` or more, the most alike first.  `variants` are each student's own words and their keys."""
+    """The pairs whose ratio is `over` or more, the most alike first.  `own_words` as `variants_of` gives them."""
     pairs: list[Pair] = []
     by_source: dict[str, list[Job]] = defaultdict(list)
     for job in jobs:
         by_source[job.source].append(job)
     for source, some in sorted(by_source.items()):
         given = Given(Path(source))
-        owned = [given.own(job, (variants or {}).get(job.student, {})) for job in some]
+        owned = [given.own(job, (own_words or {}).get((job.lab, job.student), {})) for job in some]
         pairs += compare([each for each in owned if each is not None], over=over, common=common)
     return sorted(pairs, key=lambda each: (-each.ratio, -each.shared, each.lab, each.one, each.other))
+
+
+def variants_of(jobs: Sequence[Job]) -> dict[tuple[str, str], dict[str, str]]:
+    """By lab and student: the words that are that student's own there, each with the key that it stands for."""
+    found = {}
+    for folder in sorted({job.lab_folder for job in jobs if job.lab_folder}):
+        spec = specs.load(Path(folder))
+        for job in jobs:
+            if job.lab_folder == folder and spec.variants:
+                drawn = variants.draw(spec.name, spec.variants, job.student)
+                found[job.lab, job.student] = {value.casefold(): f"${{{key}}}" for key, value in drawn.items()}
+    return found
 
 
 class Given:

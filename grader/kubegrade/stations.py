@@ -34,6 +34,8 @@ Packed = list[tuple[str, str, str]]
 
 # A submission that ends this many workers of a station is given up.
 PATIENCE = 3
+# How many submissions its worker has at work, if Dask's worker has so many threads.
+LANES = 64
 
 
 # -- over the network ---------------------------------------------------------------------------------------------
@@ -186,7 +188,7 @@ class Station:
             self._waiting[job.key] = answer
             # The listener sees a worker's end too, and says so to all who wait.
             with contextlib.suppress(wire.Closed):
-                self._process.give(job)
+                self._process.give(job, LANES)
         return answer
 
     def _listen(self, started: Future[Process]) -> None:

@@ -251,7 +251,7 @@ class Worker:
                         checks[name] = [*checks.get(name, []), *more]
             source = notebooks.source(Path(job.source).read_bytes(), stub)
             self._courses[key] = referee.Course(source=source, spec=spec, checks=checks)
-        return self._courses[key]
+        return _varied(job, self._courses[key])
 
     def _warm(self, job: Job, course: referee.Course) -> list[Embedded]:
         """Clusters as the lab starts with them, for the referee to begin with: the student's, and one for each experiment."""
@@ -330,6 +330,13 @@ def main() -> None:
                 step(job, lambda job=job: worker.begin(job))  # type: ignore[misc]
     except wire.Closed:
         return
+
+
+def _varied(job: Job, course: referee.Course) -> referee.Course:
+    """The course with the student's own variant of the lab, in a class where each has one."""
+    if job.seed is None or course.spec is None or not course.spec.variants:
+        return course
+    return _replace(course, spec=specs.load(course.spec.folder, job.student))
 
 
 def _seeded(job: Job, course: referee.Course) -> specs.Spec:

@@ -110,6 +110,10 @@ class Drawn(Reach):
             self._port = self.fresh()
         return self._port
 
+    @property
+    def variant(self) -> Mapping[str, str]:
+        return self.spec.variant
+
     def fresh(self) -> Port:
         """Another cluster as this exercise begins on it."""
         with progress.bar(f"Preparing exercise {self.seed}", 3) as step:

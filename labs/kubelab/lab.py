@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from kubelab import checks, display, exercises, figures, folders, magics, progress, spec
+from kubelab import checks, display, exercises, figures, folders, magics, progress, spec, variants
 from kubelab.port import Taken
 from kubelab.reach import Reach
 from kubesim.errors import LearnerError
@@ -26,8 +26,9 @@ def open(name: str, cluster: str = "", *, any_cluster: bool = False) -> Lab:
     `cluster` takes a live one instead: "kind" (made if it is not there), "kind:NAME", or a context of your kubeconfig; where
     nothing is given, what the variable KUBELAB_CLUSTER says.  A context that does not look like a test cluster is refused
     without `any_cluster`.  In a notebook, `%%shell` cells then run in the lab's terminal.
+    Where the variable KUBEWALK_STUDENT names a student, the lab is in that student's variant (`kubelab.variants`).
     """
-    of = spec.load(folders.find(name))
+    of = spec.load(folders.find(name), os.environ.get(variants.STUDENT, ""))
     cluster = cluster or os.environ.get("KUBELAB_CLUSTER", "")
     lab = Lab(of, make=live(of, cluster, any_cluster=any_cluster) if cluster else None)
     magics.register(lab)
@@ -132,6 +133,11 @@ class Lab(Reach):
     def port(self) -> Port:
         assert self._port is not None
         return self._port
+
+    @property
+    def variant(self) -> Mapping[str, str]:
+        """The names and numbers that are this learner's own, in a lab that has such."""
+        return self.spec.variant
 
     # -- the cluster ----------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from kubelab import variants
 from kubesim.errors import LearnerError
 
 KINDS = ("state", "behaviour", "prediction", "text")
@@ -57,6 +58,9 @@ class Spec:
     preset: str = "kind"
     seed: int = 1
     whole_cluster: bool = False
+    # What each key of the lab may be, and what it is here (`kubelab.variants`).
+    variants: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    variant: Mapping[str, str] = field(default_factory=dict)
 
     def task(self, name: str) -> Task:
         """The task of that name.  LearnerError names the known ones."""
@@ -68,7 +72,8 @@ class Spec:
     def manifests(self, folder: str = "manifests") -> str:
         """The YAML documents of one of the lab's folders, joined in the order of their names."""
         files = sorted((self.folder / folder).glob("*.yaml"))
-        return "\n---\n".join(path.read_text(encoding="utf-8").strip() for path in files)
+        text = "\n---\n".join(path.read_text(encoding="utf-8").strip() for path in files)
+        return variants.fill(text, self.variant)
 
     def checks(self) -> ModuleType:
         """The lab's `checks.py`, loaded from where it is (a lab folder is not a package)."""
@@ -81,12 +86,17 @@ class Spec:
         return module
 
 
-def load(folder: Path) -> Spec:
-    """The lab in that folder.  LearnerError names the field that is wrong."""
+def load(folder: Path, student: str = "") -> Spec:
+    """The lab in that folder, in that student's variant.  LearnerError names the field that is wrong."""
     path = folder / "lab.yaml"
     data = yaml.safe_load(path.read_text(encoding="utf-8"))
     if str(data.get("preset", "")).startswith("./"):
         data["preset"] = str(folder / data["preset"])
+    for key, values in data.get("variants", {}).items():
+        if not isinstance(values, list) or not values:
+            raise LearnerError(f"{path}: variants: {key} is no list of values", "variants: {port: [80, 8001]}")
+    variant = variants.draw(folder.name, data.get("variants", {}), student)
+    data = variants.fill_all(data, variant) | {"variant": variant}
     tasks = tuple(_build(Task, each, f"{path}: tasks[{index}]") for index, each in enumerate(data.pop("tasks", [])))
     for task in tasks:
         if task.kind not in KINDS:

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from kubelab import variants
 from kubelab.spec import Spec
 from kubesim.errors import LearnerError
 
@@ -35,11 +36,11 @@ class State:
 def states(spec: Spec) -> list[State]:
     """The bare start and the states in the lab's folders, in the order of their names."""
     found = [State(name=BARE, expect={task.name: {"points": 0} for task in spec.tasks if task.kind != "text"})]
-    return found + [_load(path) for path in sorted(spec.folder.glob("*/state.yaml"))]
+    return found + [_load(path, spec) for path in sorted(spec.folder.glob("*/state.yaml"))]
 
 
-def _load(path: Path) -> State:
-    data = yaml.safe_load(path.read_text(encoding="utf-8"))
+def _load(path: Path, spec: Spec) -> State:
+    data = variants.fill_all(yaml.safe_load(path.read_text(encoding="utf-8")), spec.variant)
     unknown = sorted(set(data) - {"run", "answers", "expect"})
     if unknown:
         raise LearnerError(f"{path}: unknown field {unknown[0]!r}", "Fields: run, answers, expect.")

@@ -114,7 +114,9 @@ def test_a_students_own_port_is_the_same_port(released, tmp_path):
     handed_in = {"ada": {"service-work": way(7001)}, "bob": {"service-work": way(9333)}}
     assert pairs(released, tmp_path, handed_in, over=0.9) == []
     jobs = submissions.find(tmp_path, LAB)
-    (pair,) = similar.find(jobs, over=0.9, variants={"ada": {"7001": "${port}"}, "bob": {"9333": "${port}"}})
+    (pair,) = similar.find(
+        jobs, over=0.9, own_words={(LAB, "ada"): {"7001": "${port}"}, (LAB, "bob"): {"9333": "${port}"}}
+    )
     assert pair.ratio == 1.0
 
 

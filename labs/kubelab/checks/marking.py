@@ -23,6 +23,10 @@ class Subject(Protocol):
     def answers(self) -> Mapping[str, str]:
         """The answers that were given, by task."""
 
+    @property
+    def variant(self) -> Mapping[str, str]:
+        """What the lab's variants are for this one (`kubelab.variants`)."""
+
     def fresh(self) -> Port:
         """Another cluster as the lab starts with it, to try things on that must not touch this one."""
 
@@ -165,6 +169,7 @@ class Apart:
         self.port = subject.port.apart()
         self.answers = subject.answers
         self.fresh = subject.fresh
+        self.variant: Mapping[str, str] = getattr(subject, "variant", {})
         # What its fresh clusters are made from, where it says so.
         self.origin: str = getattr(subject, "origin", "")
 
