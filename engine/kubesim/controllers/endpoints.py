@@ -9,7 +9,6 @@ from collections.abc import Iterable
 
 from kubesim.client import Object
 from kubesim.controllers import pods, serviceendpoints
-from kubesim.controllers.controller import Controller
 from kubesim.machinery import endpointsubsets, objects
 
 # maxCapacity: beyond so many addresses an Endpoints object is cut off and says so.
@@ -86,27 +85,13 @@ def truncate(full: list[Object], capacity: int = CAPACITY) -> tuple[list[Object]
     return [each for each in cut if "addresses" in each or "notReadyAddresses" in each], True
 
 
-class EndpointsController(Controller):
+class EndpointsController(serviceendpoints.Follower):
     name = "endpoint-controller"
 
     def start(self) -> None:
-        self._triggers = serviceendpoints.TriggerTimes()
-        self._services = self.watch("services")
-        self._services.index("namespace", pods.namespaces)
-        self._pods = self.informers.of("pods")
-        self._pods.index("labels", pods.label_values)
-        self._pods.on_event(self._pod_changed)
+        self.follow()
         self._endpoints = self.informers.of("endpoints")
         self._endpoints.on_event(self._endpoints_changed)
-
-    def _pod_changed(self, kind: str, pod: Object, before: Object | None) -> None:
-        if before is not None and kind != "DELETED":
-            if serviceendpoints.relevant(before) == serviceendpoints.relevant(pod):
-                return
-            for service in serviceendpoints.services_of(self._services, before):
-                self.enqueue(objects.key(service))
-        for service in serviceendpoints.services_of(self._services, pod):
-            self.enqueue(objects.key(service))
 
     def _endpoints_changed(self, kind: str, obj: Object, _before: Object | None) -> None:
         if kind == "DELETED":

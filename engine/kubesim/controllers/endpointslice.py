@@ -223,16 +223,11 @@ def _recycle(made: Plan) -> None:
         made.update.append({**created, "metadata": metadata})
 
 
-class EndpointSliceController(Controller):
+class EndpointSliceController(serviceendpoints.Follower):
     name = "endpoint-slice-controller"
 
     def start(self) -> None:
-        self._triggers = serviceendpoints.TriggerTimes()
-        self._services = self.watch("services")
-        self._services.index("namespace", pods.namespaces)
-        self._pods = self.informers.of("pods")
-        self._pods.index("labels", pods.label_values)
-        self._pods.on_event(self._pod_changed)
+        self.follow()
         self._nodes = self.informers.of("nodes")
         self._nodes.on_event(self._node_changed)
         self._slices = self.informers.of(RESOURCE)
@@ -240,15 +235,6 @@ class EndpointSliceController(Controller):
         self._slices.on_event(self._slice_changed)
         # Services with a pod on a node that is not there (yet).
         self._waiting: dict[str, set[str]] = {}
-
-    def _pod_changed(self, kind: str, pod: Object, before: Object | None) -> None:
-        if before is not None and kind != "DELETED":
-            if serviceendpoints.relevant(before) == serviceendpoints.relevant(pod):
-                return
-            for service in serviceendpoints.services_of(self._services, before):
-                self.enqueue(objects.key(service))
-        for service in serviceendpoints.services_of(self._services, pod):
-            self.enqueue(objects.key(service))
 
     def _node_changed(self, kind: str, node: Object, before: Object | None) -> None:
         if before is not None and objects.labels(before).get(ZONE) != objects.labels(node).get(ZONE):

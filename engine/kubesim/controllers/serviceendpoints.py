@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from kubesim.client import Object
 from kubesim.controllers import pods
+from kubesim.controllers.controller import Controller
 from kubesim.informer import Informer
 from kubesim.machinery import objects
 
@@ -139,3 +140,25 @@ class TriggerTimes:
 
     def forget(self, key: str) -> None:
         self._seen.pop(key, None)
+
+
+class Follower(Controller):
+    """A loop whose keys are Services, and whose work is due when one of them or a pod that it selects changes."""
+
+    def follow(self) -> None:
+        """Begin to listen; `start` calls it first."""
+        self._triggers = TriggerTimes()
+        self._services = self.watch("services")
+        self._services.index("namespace", pods.namespaces)
+        self._pods = self.informers.of("pods")
+        self._pods.index("labels", pods.label_values)
+        self._pods.on_event(self._pod_changed)
+
+    def _pod_changed(self, kind: str, pod: Object, before: Object | None) -> None:
+        if before is not None and kind != "DELETED":
+            if relevant(before) == relevant(pod):
+                return
+            for service in services_of(self._services, before):
+                self.enqueue(objects.key(service))
+        for service in services_of(self._services, pod):
+            self.enqueue(objects.key(service))
