@@ -116,7 +116,17 @@ apply -f {f}/pod.yaml
 apply -f {f}/ing.yaml
 apply --server-side -f {f}/svc.yaml
 apply --server-side --force-conflicts -f {f}/two.yaml
+apply -f {f}/one-port.yaml
+apply -f {f}/two-protocols.yaml
+get svc talk -o yaml
+apply -f {f}/two-protocols.yaml
+apply -f {f}/one-port.yaml
+apply --server-side --force-conflicts -f {f}/two-protocols.yaml
+get svc talk -o yaml
+apply -f {f}/two-protocols.yaml
+delete svc talk
 apply view-last-applied svc/applied
+apply view-last-applied svc/applied -o json
 get svc applied -o yaml
 get cm one two -o name
 get ingress

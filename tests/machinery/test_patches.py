@@ -112,6 +112,25 @@ class TestThreeWayStrategic:
         doc = pod({"name": "a", "ports": ports})
         assert self.patch(doc, doc, doc)[0] == {}
 
+    def test_a_second_element_of_one_key_comes_first_in_the_patch_and_the_server_makes_one_of_them(self):
+        tcp, udp = {"containerPort": 53, "protocol": "TCP"}, {"containerPort": 53, "protocol": "UDP"}
+        original, modified = (pod({"name": "a", "ports": ports}) for ports in ([tcp], [tcp, udp]))
+        made, after = self.patch(original, modified, original)
+        assert made["spec"]["containers"] == [
+            {
+                "name": "a",
+                "$setElementOrder/ports": [{"containerPort": 53}, {"containerPort": 53}],
+                "ports": [udp, tcp],
+            }
+        ]
+        assert after == original
+
+    def test_the_order_is_set_where_others_added_an_element(self):
+        doc = pod({"name": "a"})
+        made, after = self.patch(doc, doc, pod({"name": "a"}, {"name": "injected"}))
+        assert made == {"spec": {"$setElementOrder/containers": [{"name": "a"}]}}
+        assert after == pod({"name": "a"}, {"name": "injected"})
+
     def test_finalizers(self):
         made, after = self.patch(
             {"metadata": {"finalizers": ["a"]}},

@@ -88,9 +88,9 @@ def to_yaml(obj: Object) -> str:
     return goyaml.dump(obj)
 
 
-def to_json(obj: Object) -> str:
+def to_json(obj: Object, indent: int = 4) -> str:
     """Keys in the order of the dict: sorted for what the server gave (see `as_served`), the type's for what we made."""
-    text = json.dumps(obj, indent=4, ensure_ascii=False, separators=(",", ": "))
+    text = json.dumps(obj, indent=indent, ensure_ascii=False, separators=(",", ": "))
     return _escaped(text) + "\n"
 
 

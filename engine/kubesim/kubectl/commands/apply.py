@@ -265,7 +265,7 @@ async def view_last_applied(of: session.Session) -> None:
         if text is None:
             raise fail.Failed(f"error: no last-applied-configuration annotation found on resource: {info.name}\n")
         obj = json.loads(text)
-        of.io.print(printers.to_json(obj) if of.flags["output"] == "json" else printers.to_yaml(obj), end="")
+        of.io.print(printers.to_json(obj, indent=2) if of.flags["output"] == "json" else printers.to_yaml(obj), end="")
 
 
 COMMANDS = {

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from kubesim.machinery import objects
+from kubesim.machinery import gotext, objects
 from kubesim.machinery.patches import fields
 from kubesim.machinery.patches.strategic import (
     DELETE,
@@ -107,24 +107,27 @@ class _Differ:
 
     def _lists_of_maps(self, key: str, before: list[Any], value: list[Any], patch: Document, meta: fields.Meta) -> None:
         inner = replace(self, retain_keys=meta.retain_keys)
-        there = _numbered(before, meta.key)
-        wanted = _numbered(value, meta.key)
-        changed = []
-        for name, item in wanted.items():
-            if name not in there:
+        changed: list[Document] = []
+        gone: list[Document] = []
+        for there, wanted in _pairs(before, value, meta.key):
+            if there is None:
                 if self.changes:
-                    changed.append(item)
-                continue
-            difference = inner.maps(there[name], item, meta.type)
-            if difference:
-                changed.append({**difference, meta.key: name[0]})
-        if self.deletions:
-            changed += [{DIRECTIVE: DELETE, meta.key: name[0]} for name in there if name not in wanted]
+                    changed.append(wanted)
+            elif wanted is None:
+                if self.deletions:
+                    gone.append({DIRECTIVE: DELETE, meta.key: there.get(meta.key)})
+            else:
+                difference = inner.maps(there, wanted, meta.type)
+                if difference:
+                    changed.append({**difference, meta.key: wanted.get(meta.key)})
+        names = [identity(item, meta.key) for item in value]
+        changed.sort(key=lambda item: names.index(identity(item, meta.key)))
+        changed += gone
         if changed:
             patch[key] = changed
-        same_order = [name for name in there if name in wanted] == [name for name in wanted if name in there]
-        if self.order and (changed or not same_order):
-            patch[SET_ORDER + key] = [{meta.key: name[0]} for name in wanted]
+        same_order = [identity(item, meta.key) for item in before] == names
+        if self.order and (changed or (self.changes and not same_order)):
+            patch[SET_ORDER + key] = [{meta.key: name} for name in names]
 
     def _lists_of_scalars(self, key: str, before: list[Any], value: list[Any], patch: Document) -> None:
         added = [item for item in value if item not in before] if self.changes else []
@@ -137,12 +140,25 @@ class _Differ:
             patch[SET_ORDER + key] = value
 
 
-def _numbered(items: list[Any], merge_key: str) -> dict[tuple[Any, int], Any]:
-    """Elements by merge key and how many of that key came before: a port may stand twice, for UDP and TCP."""
-    found: dict[tuple[Any, int], Any] = {}
-    seen: dict[Any, int] = {}
-    for item in items:
-        name = identity(item, merge_key)
-        seen[name] = seen.get(name, -1) + 1
-        found[name, seen[name]] = item
-    return found
+def _pairs(before: list[Any], value: list[Any], merge_key: str) -> list[tuple[Any, Any]]:
+    """Elements of both lists that have one merge key, side by side; None where the other list has no such element (any more).
+
+    A merge key may stand twice, as a port's number does for UDP and TCP.  Upstream sorts both lists first, with a comparison
+    that calls equal keys "less", which turns elements of one key around: so the last of them meets the first list's, and the
+    one that was there before is added again.
+    """
+    left, right = _sorted(before, merge_key), _sorted(value, merge_key)
+    pairs: list[tuple[Any, Any]] = []
+    while left and right:
+        there, wanted = _text(left[0], merge_key), _text(right[0], merge_key)
+        pairs.append((left.pop(0) if there <= wanted else None, right.pop(0) if wanted <= there else None))
+    return [*pairs, *((item, None) for item in left), *((None, item) for item in right)]
+
+
+def _sorted(items: list[Any], merge_key: str) -> list[Any]:
+    return sorted(items[::-1], key=lambda item: _text(item, merge_key))
+
+
+def _text(item: Document, merge_key: str) -> str:
+    """Merge keys are compared as text: port 10000 stands before port 9000."""
+    return gotext.v(item.get(merge_key))
