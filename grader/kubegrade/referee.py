@@ -37,10 +37,15 @@ from kubelab.stepper import html as stepper
 from kubesim import http
 from kubesim.errors import LearnerError
 from kubesim.fronts import inprocess
+from kubesim.net.trace import Trace
 from kubesim.world import Cancelled
 
 if TYPE_CHECKING:
     from kubesim.shell.terminal import Terminal
+
+
+# What is kept of a command's output, in characters.
+OUTPUT = 1 << 20
 
 
 class TooLong(BaseException):
@@ -272,9 +277,16 @@ class Referee:
                 if said.get("done") == number:
                     return {**said, "out": str(said.get("out", ""))[:30_000], "err": str(said.get("err", ""))[:30_000]}
                 if "ask" in said:
-                    inmate.channel.send(self._answer(said, limit), limit)
+                    self._reply(inmate, self._answer(said, limit), limit)
             except wire.Closed:
                 raise Gone(inmate.ended(2000)) from None
+
+    def _reply(self, inmate: Inmate, answer: dict[str, Any], limit: float) -> None:
+        try:
+            inmate.channel.send(answer, limit)
+        except wire.Malformed:
+            # Ours, and too long for a frame.
+            inmate.channel.send({"number": answer["number"], "error": "the answer is too large to be given"}, limit)
 
     def _revive(self) -> Inmate:
         """An inmate; if there was one before, with the variables that the cells so far can give it."""
@@ -338,7 +350,7 @@ class Referee:
             message=result.message,
             explanation=result.explanation,
             findings=visible,
-            trace=stepper.render(result.trace) if result.trace is not None else "",
+            trace=_rendered(result.trace),
         )
 
     def _mark_inside(self, item: notebooks.Item) -> Mark:
@@ -470,24 +482,29 @@ class Referee:
         if stream is not None:
             stream.close()
 
-    def _command(self, said: dict[str, Any]) -> dict[str, Any]:
-        place, command = said["place"], said["command"]
+    def _command(self, asked: dict[str, Any]) -> dict[str, Any]:
+        place, command = asked["place"], asked["command"]
         if not isinstance(place, str) or not isinstance(command, str):
             raise TypeError("place and command")
         if self._muted:
             return {"stdout": "", "stderr": "", "code": 0, "said": []}
-        heard: list[tuple[str, str]] = []
-        room = [1 << 20]
+        heard: list[tuple[str, list[str]]] = []
+        room = [OUTPUT]
 
         def hear(stream: str, text: str) -> None:
             if room[0] > 0:
-                heard.append((stream, text[: room[0]]))
+                if not heard or heard[-1][0] != stream:
+                    heard.append((stream, []))
+                    # A piece of its own costs more than its text.
+                    room[0] -= 50
+                heard[-1][1].append(text[: room[0]])
             room[0] -= len(text)
 
         code = self._to_its_end(self.port._terminal(place), command, hear)
-        out = "".join(text for stream, text in heard if stream == "out")
-        err = "".join(text for stream, text in heard if stream == "err")
-        return {"stdout": out, "stderr": err, "code": code, "said": heard}
+        said = [(stream, "".join(pieces)) for stream, pieces in heard]
+        out = "".join(text for stream, text in said if stream == "out")
+        err = "".join(text for stream, text in said if stream == "err")
+        return {"stdout": out, "stderr": err, "code": code, "said": said}
 
     def _to_its_end(self, terminal: Terminal, command: str, hear: Callable[[str, str], None]) -> int:
         """Run a command; one that has had its time is cancelled, as by Ctrl-C, and the cluster stays whole."""
@@ -668,3 +685,15 @@ def _replace(mark: Mark, **changes: Any) -> Mark:
     import dataclasses
 
     return dataclasses.replace(mark, **changes)
+
+
+# Experiments are made once for a class: so are their pictures.  By identity, with the trace itself to keep it alive.
+_pictures: dict[int, tuple[Trace, str]] = {}
+
+
+def _rendered(trace: Trace | None) -> str:
+    if trace is None:
+        return ""
+    if id(trace) not in _pictures:
+        _pictures[id(trace)] = trace, stepper.render(trace)
+    return _pictures[id(trace)][1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -29,7 +30,9 @@ def grade(
     that have changed since.
     """
     console = Console(stderr=True, highlight=False)
-    if options.distributed:
+    if options.collect:
+        console.print("Nothing is run: the parts' reports are taken.", style="dim")
+    elif options.distributed:
         console.print("Sandbox: each machine looks for its own.", style="dim")
     elif started.layers.sufficient:
         console.print(f"Sandbox: {started.layers}.", style="dim")
@@ -38,6 +41,7 @@ def grade(
     jobs = find(submitted, options)
     if before_that is not None:
         jobs = [job for job in jobs if job.key in before_that]
+    elsewhere = _elsewhere(options, started)
     course = submissions.course(submitted)
     path = options.gradebook or course / "gradebook.db"
     journal_path = journal_of(path)
@@ -76,7 +80,7 @@ def grade(
                 first=started.worker,
                 told=told,
                 meanwhile=writer.prepare,
-                elsewhere=_elsewhere(options, started),
+                elsewhere=elsewhere,
             )
     except KeyboardInterrupt:
         interrupted = True
@@ -163,7 +167,9 @@ class Writer:
         return self._book
 
     def prepare(self) -> None:
+        """Open the book, and keep the garbage collector from going through all that was imported for it, again and again."""
         self.open()
+        gc.freeze()
 
     def write(self, report: Report, job: Job, only: Collection[str] | None = None) -> None:
         source = Path(job.source)

@@ -71,7 +71,7 @@ class Worker:
         self._bounds = bounds
         self._scratch = scratch
         # Before anything of a lab is loaded: what the zygote does not have, no submission can find.
-        self._zygote = Zygote(layers, limits, inside.warm(scratch / "ipython"))
+        self._zygote = Zygote(layers, limits, scratch)
         own = [Path(each.__file__).parent for each in (kubegrade, kubelab, kubesim) if each.__file__]
         self._readable = [*inside.readable(), *inside.handles(own)]
         self._courses: dict[tuple[str, str, str], referee.Course] = {}

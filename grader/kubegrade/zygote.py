@@ -1,6 +1,6 @@
 """The process from which submissions' processes are forked.
 
-It has imported what a notebook needs (`shell` is the IPython shell), and knows nothing else: no lab's checks, no course, no
+It imports what a notebook needs, while its worker warms up beside it, and knows nothing else: no lab's checks, no course, no
 gradebook, no environment.  For
 each submission it forks a *warden*, which makes the namespaces and forks the *inmate*, the first process in them.  The warden
 waits: when the inmate ends it tells how, and when its referee is gone it kills the inmate.  Every process here dies with
@@ -68,7 +68,7 @@ class Inmate:
 class Zygote:
     """The worker's end: `start` forks it, `spawn` (of any process forked from the worker) asks it for an inmate."""
 
-    def __init__(self, layers: sandbox.Layers, limits: sandbox.Limits, shell: Any) -> None:
+    def __init__(self, layers: sandbox.Layers, limits: sandbox.Limits, folder: Path) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.pid = os.fork()
         if self.pid == 0:
@@ -77,7 +77,7 @@ class Zygote:
                 ours.close()
                 _close_all_but(theirs.fileno(), errors=True)
                 sandbox.die_with_parent()
-                _serve(theirs, layers, limits, shell)
+                _serve(theirs, layers, limits, folder)
                 code = 0
             except BaseException:
                 traceback.print_exc()
@@ -94,7 +94,8 @@ class Zygote:
         socket.send_fds(self._socket, [told], [theirs.fileno(), wardens.fileno()])
         theirs.close()
         wardens.close()
-        line.settimeout(30)
+        # The first one waits until the zygote is warm.
+        line.settimeout(120)
         _, fds, _, _ = socket.recv_fds(line, 1, 1)
         inmate = Inmate(wire.Channel(ours), line, fds[0] if fds else -1)
         try:
@@ -105,7 +106,7 @@ class Zygote:
         return inmate
 
 
-def _serve(orders: socket.socket, layers: sandbox.Layers, limits: sandbox.Limits, shell: Any) -> None:
+def _serve(orders: socket.socket, layers: sandbox.Layers, limits: sandbox.Limits, folder: Path) -> None:
     import gc
 
     os.environ.clear()
@@ -115,6 +116,7 @@ def _serve(orders: socket.socket, layers: sandbox.Layers, limits: sandbox.Limits
     # Wardens are nobody's to wait for.
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     handles = inside.readable()
+    shell = inside.warm(folder / "ipython")
     gc.collect()
     gc.freeze()
     while True:
