@@ -280,7 +280,8 @@ def test_a_submissions_lab_has_whatever_a_lab_has():
     def public(of):
         return {name for name in dir(of) if not name.startswith("_")}
 
-    assert public(kubelab.Lab) <= public(remote.Lab) | {"spec", "results"}
+    told = {"title": "x", "namespace": "default", "name": "x", "tasks": []}
+    assert public(kubelab.Lab) <= public(remote.Lab(lambda *asked: None, told))
     assert public(Port) <= public(remote.Port)
     opened = inspect.signature(kubelab.open).parameters
     assert list(inspect.signature(remote.opener(lambda *told: None, [])).parameters) == list(opened)
