@@ -156,7 +156,9 @@ def _pairs(before: list[Any], value: list[Any], merge_key: str) -> list[tuple[An
 
 
 def _sorted(items: list[Any], merge_key: str) -> list[Any]:
-    return sorted(items[::-1], key=lambda item: _text(item, merge_key))
+    turned = list(reversed(items))
+    turned.sort(key=lambda item: _text(item, merge_key))
+    return turned
 
 
 def _text(item: Document, merge_key: str) -> str:
