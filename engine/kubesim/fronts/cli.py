@@ -54,7 +54,9 @@ def manifests(names: tuple[str, ...]) -> None:
     """Print manifests that come along, for kubectl apply -f -; without a name, which there are."""
     from kubesim.presets import bundles
 
-    click.echo("---\n".join(bundles.text(name) for name in names) if names else "\n".join(bundles.BUNDLES), nl=not names)
+    click.echo(
+        "---\n".join(bundles.text(name) for name in names) if names else "\n".join(bundles.BUNDLES), nl=not names
+    )
 
 
 @main.command()

@@ -153,9 +153,13 @@ async def _grpc(given: Object, target: Target, timeout: float) -> None:
     try:
         wire = await target.node.connect(target.address, given["port"], timeout=timeout)
     except errors.TimedOut:
-        raise Failed(f'timeout: failed to connect service "{at}" within {timeout:g}s: context deadline exceeded') from None
+        raise Failed(
+            f'timeout: failed to connect service "{at}" within {timeout:g}s: context deadline exceeded'
+        ) from None
     except errors.NetError as error:
-        why = f"connection error: desc = \"transport: Error while dialing: {_dial(error, target.address, given['port'])}\""
+        why = (
+            f'connection error: desc = "transport: Error while dialing: {_dial(error, target.address, given["port"])}"'
+        )
         raise Failed(f'error: failed to connect service at "{at}": {why}') from None
     try:
         status = await grpc.check(wire, at, given.get("service") or "")

@@ -137,7 +137,7 @@ def _claimed(pod: Object, volume: Object, source: Source) -> Object:
     name = volume["persistentVolumeClaim"]["claimName"]
     claim = source.find("persistentvolumeclaims", name, objects.namespace(pod))
     if claim is None:
-        raise NotReady(f'error processing PVC {objects.namespace(pod)}/{name}: PVC not found')
+        raise NotReady(f"error processing PVC {objects.namespace(pod)}/{name}: PVC not found")
     bound = claim["spec"].get("volumeName", "")
     found = source.find("persistentvolumes", bound, "") if bound else None
     if found is None:
@@ -146,7 +146,9 @@ def _claimed(pod: Object, volume: Object, source: Source) -> Object:
         return {"name": bound, "hostPath": found["spec"]["hostPath"]}
     if found["spec"].get("local") is not None:
         return {"name": bound, "hostPath": {"path": found["spec"]["local"]["path"], "type": "Directory"}}
-    raise NotReady(f'MountVolume.SetUp failed for volume "{bound}" : not simulated: a volume that is neither hostPath nor local')
+    raise NotReady(
+        f'MountVolume.SetUp failed for volume "{bound}" : not simulated: a volume that is neither hostPath nor local'
+    )
 
 
 def write(volume: Volume, contents: Mapping[str, bytes]) -> None:
