@@ -12,7 +12,7 @@ from kubelab.port import Port
 CLIENT = "pod/client"
 # The rolling update, and a client that calls for as long as it lasts, however fast this cluster is: so far apart (seconds), so
 # patient with each, and at most so often.
-APART, PATIENCE, MOST = 0.05, 0.2, 3000
+APART, PATIENCE, MOST = 0.05, 0.2, 600
 ROLL = f"""kubectl exec client -- rm -f /tmp/enough
 kubectl exec client -- sh -c 'for i in $(seq {MOST}); do
   [ -e /tmp/enough ] && break
