@@ -45,8 +45,8 @@ from kubelab import spec as specs
 K, W = 6, 4
 # A passage of more than so many different submissions is nobody's own.
 COMMON = 10
-# Fewer matching passages than this are no pair.
-LEAST = 4
+# Fewer matching passages than this (some twenty words) are no pair.
+LEAST = 8
 # So many passages are not found twice by chance: however many have the very same ones, they have them from one.
 LONG = 20
 # Nobody's own writing is longer, in words of a cell.
@@ -124,7 +124,12 @@ class Given:
     def __init__(self, source: Path) -> None:
         self.source = source
         cells = notebooks.parse(source.read_bytes())
-        released = [notebooks.released(each.source, course.CODE_STUB) for each in cells if each.is_solution]
+        stubs = {"code": course.CODE_STUB}
+        released = [
+            notebooks.released(each.source, stubs.get(each.kind, course.TEXT_STUB))
+            for each in cells
+            if each.is_solution
+        ]
         whole = [each.source for each in cells]
         self._cells = {text.strip() for text in (*whole, *released)}
         self._hashes: set[int] = set()
