@@ -70,7 +70,7 @@ def regrade(submitted: Path, options: start.Options, planned: Plan) -> list[tupl
     if not planned.due:
         show(planned)
         return []
-    started = start.start(replace(options, jobs=min(options.jobs or run.cores(), len(planned.due))))
+    started = start.start(options)
     try:
         reports = run.grade(submitted, options, started, planned.old)
     finally:
