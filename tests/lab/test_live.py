@@ -322,6 +322,8 @@ def test_what_chance_and_clocks_decide_is_made_alike():
     other = parity.alike("web-9f4fc4cdc-6w7nj   1/1   Running 0 2m3s 10.244.2.4 kind-worker2\n", "kubewalk-02")
     assert one == other == ("web-POD 1/1 Running 0 AGE IP NODE",)
     assert parity.alike("0/1", "default") != parity.alike("1/1", "default")
+    # What a rollout loses is chance; that requests were answered is not.
+    assert parity.alike("      3 000 28\n     13 000 7\n     43 200 0\n", "default") == ("N 200 0",)
 
 
 def test_a_difference_shows_what_only_one_side_said():
