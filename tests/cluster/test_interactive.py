@@ -35,7 +35,7 @@ class Terminal:
         while not (match := re.search(pattern, self.text)):
             left = deadline - time.monotonic()
             assert left > 0, f"no {pattern!r} in {self.text!r}"
-            if select.select([self.fd], [], [], left)[0]:
+            if self._readable(left):
                 try:
                     data = os.read(self.fd, 65536)
                 except OSError:  # EIO: the command has ended
@@ -44,6 +44,12 @@ class Terminal:
                 self.text += data.decode("utf-8", "replace")
         seen, self.text = self.text[: match.end()], self.text[match.end() :]
         return seen
+
+    def _readable(self, seconds: float) -> bool:
+        # select(2) knows descriptors below 1024 only, and a whole run of tests has many.
+        poll = select.poll()
+        poll.register(self.fd, select.POLLIN)
+        return bool(poll.poll(seconds * 1000))
 
     def types(self, text: str) -> None:
         os.write(self.fd, text.encode())
@@ -55,7 +61,7 @@ class Terminal:
             pid, status = os.waitpid(self.pid, os.WNOHANG)
             if pid:
                 return os.waitstatus_to_exitcode(status)
-            if select.select([self.fd], [], [], 0.05)[0]:
+            if self._readable(0.05):
                 try:
                     self.text += os.read(self.fd, 65536).decode("utf-8", "replace")
                 except OSError:

@@ -126,6 +126,6 @@ def test_a_check(made_lab: spec.Spec) -> None:
 
 
 def test_every_guide_is_named_where_people_look() -> None:
-    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    text = "".join((ROOT / name).read_text(encoding="utf-8") for name in ("CONTRIBUTING.md", "README.md"))
     for path in sorted((ROOT / "docs" / "guides").glob("*.md")):
         assert f"docs/guides/{path.name}" in text

@@ -465,7 +465,8 @@ def _client(context: str) -> kubernetes.client.ApiClient:
     from kubernetes import config
 
     try:
-        api = config.new_client_from_config(context=context)
+        # The client's own default is what KUBECONFIG was when it was imported.
+        api = config.new_client_from_config(os.environ.get("KUBECONFIG") or None, context)
         _version(api)
     except Exception as error:
         # Whatever a broken kubeconfig, a missing plugin or a silent server raises: to the learner it is one thing.
