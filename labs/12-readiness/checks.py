@@ -224,7 +224,7 @@ CHECKS = {
     ],
     "rollout": [
         nothing_lost,
-        says_when_it_listens,
+        checks.required(says_when_it_listens),
         outlives_the_news,
         checks.required(
             checks.state(
