@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 ARGS   ?=
-# Work for the test run's processes: two cores are enough for most machines.
-JOBS   ?= 2
+# Processes of the test run.  Three for two cores: one or the other mostly waits, for a browser, a server or a sandbox.
+JOBS   ?= 3
 
 .DEFAULT_GOAL := help
 .PHONY: help setup lab test check bench course site clean

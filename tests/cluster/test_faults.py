@@ -433,7 +433,7 @@ class FaultsOfOneNode(Faults):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("machine", "examples"),
-    [(Faults, 18), (FaultsOfOneNode, 8), (FaultsWithFronts, 10)],
+    [(Faults, 12), (FaultsOfOneNode, 6), (FaultsWithFronts, 6)],
     ids=["kind", "vagrant", "fronts"],
 )
 def test_it_heals(machine: type[Faults], examples: int) -> None:

@@ -161,7 +161,7 @@ def test_killed_at_any_moment_and_started_again_it_is_the_same_book(small, victi
     line = [sys.executable, "-m", "kubegrade.cli", "grade", str(root / "submitted"), "--jobs", "2"]
     running = subprocess.Popen(line, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     # When some are done: the journal says so.
-    journal, wanted = root / "gradebook.db.kubegrade.jsonl", dice.randint(1, STUDENTS - 4)
+    journal, wanted = root / "gradebook.db.kubegrade.jsonl", dice.randint(1, STUDENTS // 3)
     deadline = time.monotonic() + 90
     while not (journal.is_file() and journal.read_bytes().count(b"\n") >= wanted) and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -173,7 +173,9 @@ def test_killed_at_any_moment_and_started_again_it_is_the_same_book(small, victi
     else:
         running.send_signal(signal.SIGKILL if victim == "the grader" else signal.SIGINT)
         running.wait(timeout=30)
-        assert journal.read_bytes().count(b"\n") < STUDENTS
+        # Ctrl-C lets end what is under way: on a fast machine that may be all.
+        done = journal.read_bytes().count(b"\n")
+        assert done < STUDENTS or (victim == "Ctrl-C" and done == STUDENTS)
     done = command(root)
     assert done.returncode == 0, done.stderr
     assert book(root) == small["book"]

@@ -15,7 +15,7 @@ import pytest
 from kubegrade import sandbox
 from kubegrade.jobs import Bounds
 
-BOUNDS = Bounds(cell=2.5, submission=30.0, question=1.5, marking=10.0)
+BOUNDS = Bounds(cell=4.0, submission=30.0, question=1.5, marking=10.0)
 
 
 @pytest.fixture(scope="module")
