@@ -265,7 +265,7 @@ ROWS = [
     ("disk", notebook(cells("for i in range(100): open(f'f{i}', 'wb').write(bytes(10 << 20))", GUESS, TWO)), (0, 1, 3), "OSError"),
     ("shell-loop", notebook(cells('lab.shell("while true; do sleep 1; done")', GUESS, TWO)), (0, 1, 3), ""),
     ("shell-spin", notebook(cells('lab.shell("while :; do :; done")', GUESS, TWO)), (0, 1, 3), ""),
-    ("shell-flood", notebook(cells('lab.shell("yes")', GUESS, TWO)), (0, 1, 3), "was ended"),
+    ("shell-flood", notebook(cells('lab.shell("yes")', GUESS, TWO)), (0, 1, 3), ""),
     ("large-answers", attack("for i in range(12): lab.core.create_namespaced_config_map('default', {'metadata': {'name': f'x{i}'},"
                              " 'data': {'k': 'v' * 900000}})\ntry: lab.core.list_namespaced_config_map('default')\n"
                              "except Exception as e: print(e)", ONE), (2, 0, 0), "the answer is too large"),
