@@ -9,6 +9,7 @@ the claim; then its provisioner, a program in a pod, makes a volume there.
 
 from __future__ import annotations
 
+from kubesim import recorder
 from kubesim.client import Object
 from kubesim.controllers import pods
 from kubesim.controllers.controller import Controller
@@ -167,14 +168,7 @@ class PersistentVolumeController(Controller):
 
     def _bind(self, claim: Object, volume: Object) -> None:
         """bind: first the volume names the claim, then the claim the volume."""
-        reference = {
-            "apiVersion": "v1",
-            "kind": "PersistentVolumeClaim",
-            "namespace": objects.namespace(claim),
-            "name": objects.name(claim),
-            "uid": objects.uid(claim),
-            "resourceVersion": claim["metadata"]["resourceVersion"],
-        }
+        reference = recorder.reference(claim)
         if (volume["spec"].get("claimRef") or {}).get("uid") != objects.uid(claim):
             notes = {BOUND_BY_CONTROLLER: "yes"}
             self.client.patch(

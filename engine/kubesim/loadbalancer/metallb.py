@@ -11,6 +11,7 @@ import ipaddress
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from kubesim.loadbalancer import controller
 from kubesim.machinery import objects
 
 Object = dict[str, Any]
@@ -19,22 +20,15 @@ NAMESPACE = "metallb-system"
 POOLS, ADVERTISEMENTS = "ipaddresspools.metallb.io", "l2advertisements.metallb.io"
 POOL_ANNOTATION = "metallb.io/address-pool"
 ADDRESS_ANNOTATION = "metallb.io/loadBalancerIPs"
-EXCLUDED = "node.kubernetes.io/exclude-from-external-load-balancers"
 
 
 class NoAddress(Exception):
     """The message is what the event says after "Failed to allocate IP for ..."."""
 
 
-def wants(service: Object) -> bool:
-    """A class of its own is somebody else's business."""
-    return service["spec"].get("type") == "LoadBalancer" and not service["spec"].get("loadBalancerClass")
-
-
-def ingress(service: Object) -> str:
+def held(service: Object) -> str:
     """The address in its status, or ""."""
-    listed = objects.get(service, "status.loadBalancer.ingress", None) or ()
-    return next((each.get("ip", "") for each in listed), "")
+    return next(iter(controller.ingress(service)), "")
 
 
 def addresses(pool: Object) -> Iterator[str]:
@@ -74,9 +68,9 @@ def choose(service: Object, pools: list[Object], taken: set[str]) -> str:
             raise NoAddress(f'unknown pool "{named}"')
     else:
         pools = [each for each in pools if each["spec"].get("autoAssign", True)]
-    held = ingress(service)
-    if held and held not in taken and pool_of(held, pools) is not None:
-        return held
+    has = held(service)
+    if has and has not in taken and pool_of(has, pools) is not None:
+        return has
     for pool in sorted(pools, key=objects.name):
         free = next((each for each in addresses(pool) if each not in taken), "")
         if free:
@@ -115,7 +109,7 @@ def candidates(
     found = []
     for node in nodes:
         name, labels = objects.name(node), node["metadata"].get("labels") or {}
-        if name not in alive or EXCLUDED in labels or (local and name not in ready):
+        if name not in alive or controller.EXCLUDED in labels or (local and name not in ready):
             continue
         if any(_selects(each, labels) for each in advertisements):
             found.append(name)

@@ -18,11 +18,10 @@ from urllib.parse import urlsplit
 
 from kubesim import ids
 from kubesim.errors import ApiError
-from kubesim.informer import Informer
 from kubesim.ingress import openshift
 from kubesim.ingress.openshift import Backend, Server
 from kubesim.net import errors
-from kubesim.programs import disks, forwarding, http, tls
+from kubesim.programs import disks, following, forwarding, http, tls
 from kubesim.programs.hello_app import DIED
 from kubesim.programs.image import Image, Process
 from kubesim.world import Cancelled, Task
@@ -70,12 +69,9 @@ class Router:
         )
         self._domain = env.get("ROUTER_DOMAIN", "apps.example.com")
         self._backends: list[Backend] = []
-        self._informers: dict[str, Informer] = {}
         self._turns: dict[str, forwarding.Weights] = {}
         self._open: dict[str, int] = {}  # "backend server" -> connections in hand
-        self._due = 0.0
-        self._pending = False
-        self._ended = False
+        self._cluster = following.Following(self.world, process.api, self._reload, RELOAD)
         key = hashlib.sha256(b"openshift default certificate").hexdigest()[:16]
         name = f"CN=*.{self._domain}"
         self._default = tls.Certificate(
@@ -109,11 +105,9 @@ class Router:
         except Cancelled:
             return DIED
         finally:
-            self._ended = True
             for task in tasks:
                 task.cancel()
-            for informer in self._informers.values():
-                informer.stop()
+            self._cluster.stop()
         return 0
 
     async def _health(self, request: http.Request) -> http.Response:
@@ -124,30 +118,15 @@ class Router:
     # -- the cluster ----------------------------------------------------------------------------------------
 
     def _watch(self) -> None:
-        for resource in (ROUTES, SERVICES, SLICES):
-            informer = self._informers[resource] = Informer(self.process.api, resource)
-            informer.on_event(lambda _kind, _obj, _before: self._changed())
-            informer.start()
-        self._informers[SLICES].index("service", _service_of)
-        self._informers[ROUTES].on_event(lambda kind, route, _before: self._name(kind, route))
-
-    def _changed(self) -> None:
-        if not self._pending and not self._ended:
-            self._pending = True
-            self.world.call_later(max(0.0, self._due - self.world.now), self._reload)
+        self._cluster.follow(ROUTES, SERVICES, SLICES)
+        self._cluster.informers[ROUTES].on_event(lambda kind, route, _before: self._name(kind, route))
 
     def _reload(self) -> None:
-        self._pending = False
-        if self._ended:
-            return
-        self._due = self.world.now + RELOAD
-        routes = self._informers[ROUTES].list()
-        services = self._informers[SERVICES].list()
         found = openshift.configuration(
             openshift.Objects(
-                routes=routes,
-                services={(each["metadata"]["namespace"], each["metadata"]["name"]): each for each in services},
-                slices=lambda namespace, name: self._informers[SLICES].by("service", (namespace, name)),
+                routes=self._cluster.listed(ROUTES),
+                services=self._cluster.keyed(SERVICES),
+                slices=self._cluster.slices,
             ),
             self.options,
         )
@@ -316,11 +295,6 @@ async def _pump(source: http.Wire, sink: http.Wire) -> None:
         while data := await source.recv():
             await sink.send(data)
         sink.close()
-
-
-def _service_of(obj: Object) -> list[tuple[object, str]]:
-    name = (obj["metadata"].get("labels") or {}).get("kubernetes.io/service-name")
-    return [(obj["metadata"].get("namespace", ""), name)] if name else []
 
 
 def _within(client: str, allowed: tuple[str, ...]) -> bool:

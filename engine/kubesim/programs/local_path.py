@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from kubesim import ids
 from kubesim.client import Object
+from kubesim.controllers.persistentvolume import SELECTED_NODE
 from kubesim.informer import Informers
 from kubesim.machinery import objects
 from kubesim.programs import disks
 from kubesim.programs.image import Image, Process
-from kubesim.recorder import Recorder
+from kubesim.recorder import Recorder, reference
 
 NAME = "rancher.io/local-path"
 PATH = "/var/local-path-provisioner"
-SELECTED_NODE = "volume.kubernetes.io/selected-node"
 # What the helper pod takes.
 SECONDS = 2.0
 
@@ -83,14 +83,7 @@ def volume(claim: Object, node: str, storage: Object) -> Object:
         "spec": {
             "accessModes": spec["accessModes"],
             "capacity": {"storage": spec["resources"]["requests"]["storage"]},
-            "claimRef": {
-                "apiVersion": "v1",
-                "kind": "PersistentVolumeClaim",
-                "namespace": objects.namespace(claim),
-                "name": objects.name(claim),
-                "uid": objects.uid(claim),
-                "resourceVersion": claim["metadata"]["resourceVersion"],
-            },
+            "claimRef": reference(claim),
             "hostPath": {"path": f"{PATH}/{name}_{objects.namespace(claim)}_{objects.name(claim)}", "type": "DirectoryOrCreate"},
             "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [on_node]}]}},
             "persistentVolumeReclaimPolicy": storage.get("reclaimPolicy", "Delete"),

@@ -7,16 +7,16 @@ happens is kube-proxy's rules' business.  Sources: metallb `controller/main.go`,
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from kubesim import ids
 from kubesim.client import Object
-from kubesim.informer import Informers
 from kubesim.loadbalancer import metallb
+from kubesim.loadbalancer.controller import wants
 from kubesim.machinery import objects
 from kubesim.net import errors
 from kubesim.programs import disks
+from kubesim.programs.following import Following
 from kubesim.programs.image import Image, Process
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ from kubesim.recorder import Recorder
 
 # The speakers' own talk (hashicorp/memberlist): port, and how soon a silent one is taken for dead.
 MEMBERS_PORT, PERIOD, MISSED = 7946, 1.0, 3
-SERVICE_LABEL = "kubernetes.io/service-name"
 
 
 def _say(process: Process, **words: object) -> None:
@@ -33,51 +32,25 @@ def _say(process: Process, **words: object) -> None:
     process.log(json.dumps({**words, "level": "info", "ts": ids.timestamp(process.world.now)}, separators=(",", ":")))
 
 
-class _Loop:
-    """Runs once after all news of a moment."""
-
-    def __init__(self, process: Process, work: Callable[[], None]) -> None:
-        self._world = process.world
-        self._work = work
-        self._due = False
-        self.stopped = False
-
-    def on_event(self, _kind: str, _obj: Object, _before: Object | None) -> None:
-        self.soon()
-
-    def soon(self) -> None:
-        if not self._due:
-            self._due = True
-            self._world.call_soon(self._run)
-
-    def _run(self) -> None:
-        self._due = False
-        if not self.stopped:
-            self._work()
-
-
 # -- the controller ------------------------------------------------------------------------------------------
 
 
 async def controller(process: Process) -> int:
-    informers = Informers(process.api)
-    services, pools = informers.of("services"), informers.of(metallb.POOLS)
     recorder = Recorder(process.world, process.api, "metallb-controller")
     failed: dict[str, str] = {}
 
     def assign() -> None:
-        listed = services.list()
-        known = pools.list()
+        listed, known = cluster.listed("services"), cluster.listed(metallb.POOLS)
         for service in listed:
-            key, held = objects.key(service), metallb.ingress(service)
-            if not metallb.wants(service) or objects.deleting(service):
+            key, held = objects.key(service), metallb.held(service)
+            if not wants(service) or objects.deleting(service):
                 failed.pop(key, None)
                 if held and metallb.pool_of(held, known) is not None:
                     _write(process, service, "")
                 continue
             if not known and not held:
                 continue  # Without any pool the controller is not set up, and leaves Services alone.
-            taken = {metallb.ingress(each) for each in listed if objects.key(each) != key} - {""}
+            taken = {metallb.held(each) for each in listed if objects.key(each) != key} - {""}
             try:
                 address = metallb.choose(service, known, taken)
             except metallb.NoAddress as problem:
@@ -95,11 +68,10 @@ async def controller(process: Process) -> int:
                 _say(process, caller="service.go:157", event="ipAllocated", ip=[address], msg="IP address assigned by controller")
                 return  # The write comes back as news, and the next Service sees what is taken.
 
-    loop = _Loop(process, assign)
-    services.on_event(loop.on_event)
-    pools.on_event(loop.on_event)
+    cluster = Following(process.world, process.api, assign)
     _say(process, branch="main", caller="main.go:178", msg="MetalLB controller starting", version=process.tag)
-    return await _until_the_end(process, informers, loop)
+    cluster.follow("services", metallb.POOLS)
+    return await _until_the_end(process, cluster)
 
 
 def _write(process: Process, service: Object, address: str) -> None:
@@ -108,12 +80,11 @@ def _write(process: Process, service: Object, address: str) -> None:
     process.api.patch("services", objects.name(service), objects.namespace(service), patch, subresource="status")
 
 
-async def _until_the_end(process: Process, informers: Informers, loop: _Loop) -> int:
+async def _until_the_end(process: Process, cluster: Following) -> int:
     try:
         await process.world.future()
     finally:
-        loop.stopped = True
-        informers.stop()
+        cluster.stop()
     return 0
 
 
@@ -122,31 +93,23 @@ async def _until_the_end(process: Process, informers: Informers, loop: _Loop) ->
 
 async def speaker(process: Process) -> int:
     world, host, own = process.world, process.node.net, process.node.name
-    informers = Informers(process.api)
-    services, slices, nodes = (informers.of(each) for each in ("services", "endpointslices.discovery.k8s.io", "nodes"))
-    pools, advertisements = informers.of(metallb.POOLS), informers.of(metallb.ADVERTISEMENTS)
-    pods = informers.of("pods")
     recorder = Recorder(world, process.api, "metallb-speaker")
     missed: dict[str, int] = {}
 
     def alive() -> list[str]:
         """The nodes whose speakers are heard, this one's among them."""
-        return [own, *(node for node in _peers(pods.list(), own) if missed.get(node, 0) < MISSED)]
+        return [own, *(node for node in _peers(cluster.listed("pods"), own) if missed.get(node, 0) < MISSED)]
 
     def announce() -> None:
         wanted: dict[str, Object] = {}
-        for service in services.list():
-            address = metallb.ingress(service) if metallb.wants(service) else ""
-            covering = metallb.advertised(address, pools.list(), advertisements.list()) if address else []
+        pools, advertisements = cluster.listed(metallb.POOLS), cluster.listed(metallb.ADVERTISEMENTS)
+        for service in cluster.listed("services"):
+            address = metallb.held(service) if wants(service) else ""
+            covering = metallb.advertised(address, pools, advertisements) if address else []
             if not covering:
                 continue
-            listed = [
-                each
-                for each in slices.list()
-                if objects.namespace(each) == objects.namespace(service)
-                and (each["metadata"].get("labels") or {}).get(SERVICE_LABEL) == objects.name(service)
-            ]
-            among = metallb.candidates(service, listed, nodes.list(), alive(), covering)
+            slices = list(cluster.slices(objects.namespace(service), objects.name(service)))
+            among = metallb.candidates(service, slices, cluster.listed("nodes"), alive(), covering)
             if metallb.elect(address, among) == own:
                 wanted[address] = service
         for address in sorted(host.announced - set(wanted)):
@@ -166,24 +129,25 @@ async def speaker(process: Process) -> int:
             now = missed.get(node, 0) + 1
         before, missed[node] = missed.get(node, 0), now
         if (before < MISSED) != (now < MISSED):
-            loop.soon()
+            cluster.soon()
 
     def ask() -> None:
-        if loop.stopped:
+        if cluster.stopped:
             return
-        for node, address in _peers(pods.list(), own).items():
+        for node, address in _peers(cluster.listed("pods"), own).items():
             world.spawn(hear(node, address), f"speaker of {own}: is {node} there")
         world.call_later(PERIOD, ask, background=True)
 
-    loop = _Loop(process, announce)
-    for informer in (services, slices, nodes, pools, advertisements, pods):
-        informer.on_event(loop.on_event)
+    cluster = Following(world, process.api, announce)
     _say(process, branch="main", caller="main.go:102", msg="MetalLB speaker starting", version=process.tag)
+    cluster.follow(
+        "services", "endpointslices.discovery.k8s.io", "nodes", metallb.POOLS, metallb.ADVERTISEMENTS, "pods"
+    )
     listener = host.listen("tcp", "", MEMBERS_PORT)
     world.call_later(PERIOD, ask, background=True)
     world.spawn(_answer(listener), f"speaker of {own}")
     try:
-        return await _until_the_end(process, informers, loop)
+        return await _until_the_end(process, cluster)
     finally:
         listener.close()
         for address in sorted(host.announced):

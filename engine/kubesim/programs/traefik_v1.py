@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 
 from kubesim import ids
-from kubesim.informer import Informer
 from kubesim.ingress import legacy
 from kubesim.net import errors
-from kubesim.programs import forwarding, http
+from kubesim.programs import following, forwarding, http
 from kubesim.programs.image import Process
 from kubesim.world import Cancelled
 
@@ -42,10 +41,7 @@ class Traefik:
         self.flags: dict[str, str] = {}
         self.configuration = legacy.Configuration()
         self._rotations: dict[str, forwarding.Rotation] = {}
-        self._informers: dict[str, Informer] = {}
-        self._due = 0.0
-        self._pending = False
-        self._ended = False
+        self._cluster = following.Following(self.world, process.api, self._reload, THROTTLE)
         # Counted for /health.
         self._answers: dict[int, int] = {}
 
@@ -89,11 +85,9 @@ class Traefik:
             self.log("I have to go...")
             self.log("Stopping server gracefully")
         finally:
-            self._ended = True
             for task in tasks:
                 task.cancel()
-            for informer in self._informers.values():
-                informer.stop()
+            self._cluster.stop()
         return 0
 
     # -- the cluster ----------------------------------------------------------------------------------------
@@ -105,15 +99,12 @@ class Traefik:
         if not self.process.api.serves("extensions", "v1beta1", "ingresses"):
             self._unheard()
             return
-        for resource in ("ingresses.networking.k8s.io", "services", "endpoints"):
-            informer = self._informers[resource] = Informer(self.process.api, resource)
-            informer.on_event(lambda _kind, _obj, _before: self._changed())
-            informer.start()
+        self._cluster.follow("ingresses.networking.k8s.io", "services", "endpoints")
 
     def _unheard(self) -> None:
         """A server since 1.22 has no Ingresses that 1.7 could read: it asks every second (client-go's reflector), and waits with
         its first configuration for ever."""
-        if self._ended:
+        if self._cluster.stopped:
             return
         stamp = ids.utc(self.world.now)
         self.process.log(
@@ -123,25 +114,12 @@ class Traefik:
         )
         self.world.call_later(1.0, self._unheard, background=True)
 
-    def _changed(self) -> None:
-        """News: taken in at once, or when the throttle lets it."""
-        if not self._pending and not self._ended:
-            self._pending = True
-            self.world.call_later(max(0.0, self._due - self.world.now), self._reload)
-
     def _reload(self) -> None:
-        self._pending = False
-        if self._ended:
-            return
-        self._due = self.world.now + THROTTLE
-        by_key = {
-            resource: {(each["metadata"]["namespace"], each["metadata"]["name"]): each for each in informer.list()}
-            for resource, informer in self._informers.items()
-        }
+        """News: taken in at once, or when the throttle lets it."""
         fresh = legacy.configuration(
-            self._informers["ingresses.networking.k8s.io"].list(),
-            by_key["services"],
-            by_key["endpoints"],
+            self._cluster.listed("ingresses.networking.k8s.io"),
+            self._cluster.keyed("services"),
+            self._cluster.keyed("endpoints"),
             self.flags.get("kubernetes.ingressclass", ""),
         )
         if fresh == self.configuration:

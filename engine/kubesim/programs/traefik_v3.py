@@ -7,18 +7,25 @@ what comes of it serves requests: entry point -> router by its rule -> middlewar
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
 from kubesim import ids
 from kubesim.errors import NotSimulated
-from kubesim.informer import Informer
 from kubesim.ingress import crd, gateway, routing, rules
 from kubesim.ingress.configuration import Configuration, Cookie, Router, Service
 from kubesim.net import errors
-from kubesim.programs import forwarding, http, tls, traefik_api, traefik_dynamic, traefik_middlewares, traefik_status
+from kubesim.programs import (
+    following,
+    forwarding,
+    http,
+    tls,
+    traefik_api,
+    traefik_dynamic,
+    traefik_middlewares,
+    traefik_status,
+)
 from kubesim.programs.image import Process
 from kubesim.programs.traefik_static import ConfigurationError, EntryPoint, Static, read
 from kubesim.world import Cancelled
@@ -114,10 +121,7 @@ class Traefik:
         self._rotations: dict[str, forwarding.Rotation] = {}
         self._weights: dict[str, forwarding.Weights] = {}
         self._served: dict[int, str] = {}  # id of a request in hand -> the server that answered it
-        self._informers: dict[str, Informer] = {}
-        self._due = 0.0
-        self._pending = False
-        self._ended = False
+        self._cluster = following.Following(self.world, process.api, self._reload, THROTTLE)
         key = hashlib.sha256(f"traefik {process.machine.hostname}".encode()).hexdigest()[:16]
         name = "CN=TRAEFIK DEFAULT CERT"
         now = self.world.now
@@ -160,11 +164,9 @@ class Traefik:
         except Cancelled:
             self.log("I have to go...", "INFO")
         finally:
-            self._ended = True
             for task in tasks:
                 task.cancel()
-            for informer in self._informers.values():
-                informer.stop()
+            self._cluster.stop()
         return 0
 
     # -- the cluster ----------------------------------------------------------------------------------------
@@ -179,32 +181,9 @@ class Traefik:
             if provider is not None:
                 self.log(f"Starting provider *{name}.Provider", "INFO")
                 watched += [each for each in (*SHARED, *resources) if each not in watched]
-        for resource in watched:
-            informer = self._informers[resource] = Informer(self.process.api, resource)
-            informer.on_event(lambda _kind, _obj, _before: self._changed())
-            informer.start()
-        if watched:
-            self._informers[SLICES].index("service", _service_of)
-
-    def _changed(self) -> None:
-        if not self._pending and not self._ended:
-            self._pending = True
-            self.world.call_later(max(0.0, self._due - self.world.now), self._reload)
-
-    def _keyed(self, resource: str) -> dict[tuple[str, str], Object]:
-        return {(each["metadata"]["namespace"], each["metadata"]["name"]): each for each in self._listed(resource)}
-
-    def _listed(self, resource: str) -> list[Object]:
-        return self._informers[resource].list()
-
-    def _slices(self, namespace: str, name: str) -> Iterable[Object]:
-        return self._informers[SLICES].by("service", (namespace, name))
+        self._cluster.follow(*watched)
 
     def _reload(self) -> None:
-        self._pending = False
-        if self._ended:
-            return
-        self._due = self.world.now + THROTTLE
         fresh: dict[str, Configuration] = {}
         if self.static.kubernetes is not None:
             fresh["kubernetes"] = self._ingresses(self.static.kubernetes)
@@ -216,27 +195,27 @@ class Traefik:
             traefik_status.write_gateways(self.process.api, found.statuses, self.world.now)
         for provider, resources in ABSENT.items():
             if provider in fresh:
-                fresh[provider].problems += map(_absent, (obj for each in resources for obj in self._listed(each)))
+                fresh[provider].problems += map(_absent, (obj for each in resources for obj in self._cluster.listed(each)))
         if fresh != self._configurations:
             self._apply(fresh)
 
     def _ingresses(self, options: routing.Options) -> Configuration:
-        ingresses = [each for each in self._listed(INGRESS[0]) if _within(each, options.namespaces)]
-        services = self._keyed("services")
+        ingresses = [each for each in self._cluster.listed(INGRESS[0]) if _within(each, options.namespaces)]
+        services = self._cluster.keyed("services")
         objects = routing.Objects(
             ingresses=ingresses,
-            classes=self._listed(INGRESS[1]),
+            classes=self._cluster.listed(INGRESS[1]),
             services=services,
-            slices=self._slices,
-            secrets=self._keyed("secrets"),
-            nodes=self._listed("nodes"),
+            slices=self._cluster.slices,
+            secrets=self._cluster.keyed("secrets"),
+            nodes=self._cluster.listed("nodes"),
         )
         wanted = [each for each in ingresses if routing.wanted(each, objects, options)]
         traefik_status.write_ingresses(self.process.api, wanted, options, services)
         return routing.configuration(objects, options)
 
     def _custom(self, options: crd.Options) -> Configuration:
-        routes, middlewares, services, transports, stores = map(self._listed, CUSTOM)
+        routes, middlewares, services, transports, stores = map(self._cluster.listed, CUSTOM)
         return crd.configuration(
             crd.Objects(
                 routes=routes,
@@ -244,27 +223,27 @@ class Traefik:
                 services=services,
                 transports=transports,
                 stores=stores,
-                kube_services=self._keyed("services"),
-                slices=self._slices,
-                secrets=self._keyed("secrets"),
-                nodes=self._listed("nodes"),
+                kube_services=self._cluster.keyed("services"),
+                slices=self._cluster.slices,
+                secrets=self._cluster.keyed("secrets"),
+                nodes=self._cluster.listed("nodes"),
             ),
             options,
         )
 
     def _gateways(self, options: gateway.Options) -> gateway.Found:
-        classes, gateways, routes, grants = map(self._listed, GATEWAY)
+        classes, gateways, routes, grants = map(self._cluster.listed, GATEWAY)
         return gateway.configuration(
             gateway.Objects(
                 classes=classes,
                 gateways=[each for each in gateways if _within(each, options.namespaces)],
                 routes=[each for each in routes if _within(each, options.namespaces)],
                 grants=grants,
-                namespaces=self._listed("namespaces"),
-                services=self._keyed("services"),
-                slices=self._slices,
-                secrets=self._keyed("secrets"),
-                middlewares=self._keyed("middlewares.traefik.io"),
+                namespaces=self._cluster.listed("namespaces"),
+                services=self._cluster.keyed("services"),
+                slices=self._cluster.slices,
+                secrets=self._cluster.keyed("secrets"),
+                middlewares=self._cluster.keyed("middlewares.traefik.io"),
                 entry_points={each.name: each.port for each in self.static.entry_points.values()},
             ),
             options,
@@ -501,11 +480,6 @@ def _chain(pem: str) -> tuple[tls.Certificate, ...]:
         return tuple(tls.certificates(pem))
     except (ValueError, KeyError, TypeError):
         return ()
-
-
-def _service_of(obj: Object) -> list[tuple[object, str]]:
-    name = (obj["metadata"].get("labels") or {}).get(routing.SERVICE_NAME)
-    return [(obj["metadata"].get("namespace", ""), name)] if name else []
 
 
 def _mark(text: str) -> str:

@@ -6,11 +6,11 @@ Source: `pkg/scheduler/framework/plugins/volumebinding`.
 from __future__ import annotations
 
 from kubesim.client import Client, Object
+from kubesim.controllers import persistentvolume
+from kubesim.controllers.persistentvolume import SELECTED_NODE
 from kubesim.informer import Informer, Informers
 from kubesim.machinery import objects
 from kubesim.scheduler import matching
-
-SELECTED_NODE = "volume.kubernetes.io/selected-node"
 
 
 class Claims:
@@ -58,8 +58,7 @@ class Claims:
         return bool(waiting)
 
     def _of(self, pod: Object) -> list[tuple[str, Object | None]]:
-        listed = [each.get("persistentVolumeClaim") for each in pod["spec"].get("volumes") or ()]
-        return [(each["claimName"], self.claims.get(objects.namespace(pod), each["claimName"])) for each in listed if each]
+        return [(name, self.claims.get(objects.namespace(pod), name)) for name in persistentvolume.of_pod(pod)]
 
     def _late(self, claim: Object) -> bool:
         kind = self._classes.get("", claim["spec"].get("storageClassName", ""))
