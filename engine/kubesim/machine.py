@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from kubesim.errors import LearnerError
 from kubesim.files import FileSystem
 from kubesim.http import Request, Response
 from kubesim.world import World
@@ -58,3 +59,12 @@ class Machine:
     power: Callable[[bool], None] | None = None
     box: Box | None = None
     prompt: str = "{user}@{hostname}:{cwd}# "
+
+    def neighbour(self, name: str) -> Machine | None:
+        """The node, or the box before the nodes, of that name, for commands that reach over; None when there is none."""
+        for kind in ("node", "box"):
+            try:
+                return self.machines(f"{kind}/{name}") if self.machines is not None else None
+            except (LookupError, LearnerError):
+                continue
+        return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from kubesim.errors import LearnerError
 from kubesim.machine import Machine
 from kubesim.shell.context import Context, Usage, not_simulated, options
 from kubesim.shell.terminal import environment
@@ -65,9 +64,7 @@ def _find(ctx: Context, name: str) -> Machine:
         raise Usage(
             "Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?\n"
         )
-    for place in ("node", "box"):
-        try:
-            return ctx.machine.machines(f"{place}/{name}")
-        except (LookupError, LearnerError):
-            continue
-    raise Usage(f"Error response from daemon: No such container: {name}\n")
+    machine = ctx.machine.neighbour(name)
+    if machine is None:
+        raise Usage(f"Error response from daemon: No such container: {name}\n")
+    return machine

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from kubesim.errors import LearnerError
-from kubesim.machine import Machine
 from kubesim.shell import sockets
 from kubesim.shell.context import Context, Usage, options
 from kubesim.shell.terminal import environment
@@ -16,11 +12,8 @@ async def run(ctx: Context) -> int:
     if not rest:
         raise Usage("usage: ssh [-o option] [-p port] destination [command [argument ...]]\n", 255)
     name = rest[0].rpartition("@")[2]
-    try:
-        if ctx.machine.machines is None:
-            raise LookupError(name)
-        machine = _find(ctx.machine.machines, name)
-    except (LookupError, LearnerError):
+    machine = ctx.machine.neighbour(name)
+    if machine is None:
         try:
             address = await sockets.resolve_one(ctx.machine, name)
         except sockets.Failed as error:
@@ -33,11 +26,3 @@ async def run(ctx: Context) -> int:
     if len(rest) == 1 and ctx.tty is not None:
         ctx.complain(f"Connection to {name} closed.")
     return status
-
-
-def _find(machines: Callable[[str], Machine], name: str) -> Machine:
-    """A node, or a box before the nodes."""
-    try:
-        return machines(f"node/{name}")
-    except LearnerError:
-        return machines(f"box/{name}")
