@@ -8,21 +8,19 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-import io
-import json
 import threading
 import types
 import typing
 from collections.abc import Generator, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
 
 from kubegrade import wire
 from kubelab import display, magics
 from kubelab.reach import Reach
 from kubelab.spec import Task
 from kubesim.errors import LearnerError
+from kubesim.fronts import inprocess
 from kubesim.net.trace import Trace
 from kubesim.shell.terminal import Result
 
@@ -66,14 +64,24 @@ class Port:
 
     def api_client(self) -> kubernetes.client.ApiClient:
         if self._api is None:
-            from kubernetes import client
-
-            configuration = client.Configuration()
-            configuration.host = "http://kubesim"
-            configuration.proxy = None
-            self._api = client.ApiClient(configuration)
-            self._api.rest_client.pool_manager = _Pool(self._ask)  # type: ignore[assignment]
+            self._api = inprocess.client_over(self._send)
         return self._api
+
+    def _send(self, method: str, url: str, body: bytes | None, headers: Mapping[str, str] | None) -> Any:
+        """A request of the official client's."""
+        said = wire.text(body) if body else ""
+        told = self._ask("api", method=method, url=url, body=said, headers=dict(headers or {}))
+        head, data = [tuple(each) for each in told["headers"]], wire.data(told["body"])
+        stream = told.get("stream")
+        if stream is None:
+            return inprocess.response(told["status"], head, data)
+        return inprocess.response(
+            told["status"], head, data, lambda: self._chunks(stream), lambda: self._ask("close", stream=stream)
+        )
+
+    def _chunks(self, stream: Any) -> Generator[bytes, None, None]:
+        while (chunk := self._ask("read", stream=stream)) is not None:
+            yield wire.data(chunk)
 
     def run(self, place: str, command: str, tell: Tell | None = None) -> Result:
         done = self._ask("run", place=place, command=command)
@@ -253,58 +261,6 @@ class _WaysView(display.WaysView):
 
     def __repr__(self) -> str:
         return f"<{self.title}: {len(self)} ways>"
-
-
-# -- the official client ----------------------------------------------------------------------------------------
-
-
-class _Pool:
-    """What urllib3's PoolManager is to the official client (as in `kubesim.fronts.inprocess`)."""
-
-    def __init__(self, ask: Asker) -> None:
-        self._ask = ask
-
-    def request(
-        self,
-        method: str,
-        url: str,
-        body: Any = None,
-        fields: Any = None,
-        headers: Mapping[str, str] | None = None,
-        **options: Any,
-    ) -> Any:
-        if fields:
-            url += ("&" if "?" in url else "?") + urlencode(fields)
-        if isinstance(body, bytes):
-            body = wire.text(body)
-        elif body is not None and not isinstance(body, str):
-            body = json.dumps(body)
-        told = self._ask("api", method=method, url=url, body=body or "", headers=dict(headers or {}))
-        return _response(self._ask, told)
-
-    def clear(self) -> None:
-        """The official client closes its pool so."""
-
-
-def _response(ask: Asker, told: Mapping[str, Any]) -> Any:
-    import urllib3
-
-    class Watched(urllib3.HTTPResponse):
-        def stream(self, amt: int | None = 2**16, decode_content: bool | None = None) -> Generator[bytes, None, None]:
-            while (chunk := ask("read", stream=told["stream"])) is not None:
-                yield wire.data(chunk)
-
-        def release_conn(self) -> None:
-            ask("close", stream=told["stream"])
-
-    kind = Watched if told.get("stream") is not None else urllib3.HTTPResponse
-    return kind(
-        body=io.BytesIO(wire.data(told["body"])),
-        headers=urllib3.HTTPHeaderDict([tuple(each) for each in told["headers"]]),
-        status=told["status"],
-        reason="",
-        preload_content=False,
-    )
 
 
 # -- traces -----------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
@@ -30,6 +30,23 @@ PATIENCE = 300.0
 
 def api_client(cluster: Cluster, user: http.User | None = None) -> kubernetes.client.ApiClient:
     """An ApiClient of the official package that talks to this cluster in the name of `user` (default: its admin)."""
+    asks = user or http.User()
+
+    def send(method: str, url: str, body: bytes | None, headers: Mapping[str, str] | None) -> Any:
+        cluster.world.advance(LATENCY)
+        answer = cluster.api.handle(http.request(method, url, body, headers, asks))
+        cluster.world.drain()
+        return _response(answer, cluster)
+
+    return client_over(send)
+
+
+# Sends a request - method, URL, body, headers - and gives a `urllib3.HTTPResponse` (see `response`).
+Send = Callable[[str, str, bytes | None, Mapping[str, str] | None], Any]
+
+
+def client_over(send: Send) -> kubernetes.client.ApiClient:
+    """An ApiClient whose requests go by `send`."""
     from kubernetes import client
 
     configuration = client.Configuration()
@@ -37,16 +54,15 @@ def api_client(cluster: Cluster, user: http.User | None = None) -> kubernetes.cl
     # A proxy of the environment must not come between: there is nothing to proxy.
     configuration.proxy = None
     api = client.ApiClient(configuration)
-    api.rest_client.pool_manager = Pool(cluster, user or http.User())  # type: ignore[assignment]
+    api.rest_client.pool_manager = Pool(send)  # type: ignore[assignment]
     return api
 
 
 class Pool:
     """What urllib3's PoolManager is to the official client."""
 
-    def __init__(self, cluster: Cluster, user: http.User) -> None:
-        self._cluster = cluster
-        self._user = user
+    def __init__(self, send: Send) -> None:
+        self._send = send
 
     def request(
         self,
@@ -64,44 +80,50 @@ class Pool:
             body = body.encode()
         elif body is not None and not isinstance(body, bytes):
             body = json.dumps(body).encode()
-        self._cluster.world.advance(LATENCY)
-        answer = self._cluster.api.handle(http.request(method, url, body, headers, self._user))
-        self._cluster.world.drain()
-        return _response(answer, self._cluster)
+        return self._send(method, url, body, headers)
 
     def clear(self) -> None:
         """The official client closes its pool so."""
 
 
-def _response(answer: http.Response, cluster: Cluster) -> Any:
+def response(
+    status: int,
+    headers: Any,
+    body: bytes,
+    chunks: Callable[[], Generator[bytes, None, None]] | None = None,
+    close: Callable[[], None] | None = None,
+) -> Any:
+    """A `urllib3.HTTPResponse`.  With `chunks` it is a watch, which the client reads piece by piece (a file-like body would spin
+    at a pause); `close` is called when it lets go of it."""
     import urllib3
 
     class Watched(urllib3.HTTPResponse):
-        """A body that the client reads chunk by chunk.  (A file-like body would spin at a pause.)"""
-
         def stream(self, amt: int | None = 2**16, decode_content: bool | None = None) -> Generator[bytes, None, None]:
-            assert answer.stream is not None
-            return chunks(answer.stream, cluster)
+            assert chunks is not None
+            return chunks()
 
         def release_conn(self) -> None:
-            if answer.stream is not None:
-                answer.stream.close()
+            if close is not None:
+                close()
 
-    if answer.session is not None:
-        answer.session.close()
-        return urllib3.HTTPResponse(
-            body=io.BytesIO(b"exec and attach need a streaming connection: use lab.shell or `kubectl exec`"),
-            status=400,
-            preload_content=False,
-        )
-    kind = Watched if answer.stream is not None else urllib3.HTTPResponse
+    kind = urllib3.HTTPResponse if chunks is None else Watched
     return kind(
-        body=io.BytesIO(answer.body),
-        headers=urllib3.HTTPHeaderDict(answer.headers),
-        status=answer.status,
+        body=io.BytesIO(body),
+        headers=urllib3.HTTPHeaderDict(headers),
+        status=status,
         reason="",
         preload_content=False,
     )
+
+
+def _response(answer: http.Response, cluster: Cluster) -> Any:
+    if answer.session is not None:
+        answer.session.close()
+        return response(400, {}, b"exec and attach need a streaming connection: use lab.shell or `kubectl exec`")
+    stream = answer.stream
+    if stream is None:
+        return response(answer.status, answer.headers, answer.body)
+    return response(answer.status, answer.headers, answer.body, lambda: chunks(stream, cluster), stream.close)
 
 
 def chunks(stream: http.Stream, cluster: Cluster) -> Generator[bytes, None, None]:
