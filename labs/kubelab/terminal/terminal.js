@@ -1,4 +1,5 @@
 // A line to type on.  Enter runs, arrows bring back, Tab completes, Ctrl+L clears, Escape lets go of the keyboard.
+// While a command runs one may type ahead, as on any terminal: the lines wait their turn.
 function render({ model, el }) {
   el.innerHTML = model.get("html");
   const root = el.querySelector(".kw-terminal");
@@ -10,6 +11,8 @@ function render({ model, el }) {
   let at = 0;
   let kept = "";
   let whole = "";
+  let running = false;
+  const ahead = [];
 
   const line = (kind, text) => {
     const pre = document.createElement("pre");
@@ -19,7 +22,7 @@ function render({ model, el }) {
     log.scrollTop = log.scrollHeight;
   };
   const ask = (text) => { prompt.textContent = text; };
-  const busy = (is) => { input.readOnly = is; root.setAttribute("aria-busy", String(is)); };
+  const busy = (is) => { running = is; root.setAttribute("aria-busy", String(is)); };
   const place = (text) => { input.value = text; input.setSelectionRange(text.length, text.length); };
 
   const shared = (words) => words.reduce((a, b) => {
@@ -48,32 +51,39 @@ function render({ model, el }) {
     log.scrollTop = log.scrollHeight;
   };
 
+  const run = (typed) => {
+    line("in", prompt.textContent + typed);
+    whole = whole ? `${whole}\n${typed}` : typed;
+    busy(true);
+    model.send({ run: whole });
+  };
+  const ready = (text) => {
+    ask(text);
+    busy(false);
+    if (ahead.length > 0) run(ahead.shift());
+  };
+
   const told = (message) => {
     if (message.stream) { write(message.stream, message.text); return; }
     if (message.completions) complete(message.line, message.completions);
-    if (message.more) { ask("> "); busy(false); return; }
+    if (message.more) { ready("> "); return; }
     if (message.done) {
       if (message.clear) log.replaceChildren();
       written = null;
       whole = "";
-      ask(message.prompt);
-      busy(false);
-      input.focus({ preventScroll: true });
+      ready(message.prompt);
     }
   };
   model.on("msg:custom", told);
 
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    if (input.readOnly) return;
     const typed = input.value;
-    line("in", prompt.textContent + typed);
+    input.value = "";
     if (typed.trim()) history.push(typed);
     at = history.length;
-    whole = whole ? `${whole}\n${typed}` : typed;
-    input.value = "";
-    busy(true);
-    model.send({ run: whole });
+    if (running) ahead.push(typed);
+    else run(typed);
   });
   input.addEventListener("keydown", (event) => {
     event.stopPropagation(); // the notebook has plans of its own for keys
@@ -91,8 +101,11 @@ function render({ model, el }) {
     } else if (event.key === "c" && event.ctrlKey && input.selectionStart === input.selectionEnd) {
       line("in", `${prompt.textContent}${input.value}^C`);
       input.value = "";
-      whole = "";
-      ask(model.get("prompt"));
+      ahead.length = 0;
+      if (!running) {
+        whole = "";
+        ask(model.get("prompt"));
+      }
     } else if (event.key === "Escape") {
       input.blur();
       return;
