@@ -1,7 +1,7 @@
 """`kubelab` as a submission has it: the same lab, whose cluster is in another process.
 
 Everything here runs beside a stranger's code and is believed by nobody.  It only carries: the Kubernetes API and the port's
-verbs go as questions over a wire to the referee (`kubegrade.referee`), which has the cluster and does the marking.
+verbs go as questions over a wire to the grader (`kubegrade.hosted`), which has the cluster.
 """
 
 from __future__ import annotations

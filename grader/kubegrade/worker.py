@@ -30,6 +30,7 @@ import kubegrade
 import kubelab
 import kubesim
 from kubegrade import inside, notebooks, referee, sandbox, wire
+from kubegrade.hosted import Course, Diverged
 from kubegrade.jobs import Bounds, Job
 from kubegrade.report import Draft, Mark, Report, Said
 from kubegrade.zygote import Inmate, Zygote
@@ -48,7 +49,7 @@ class Attempt:
     """A referee at work: its process, the wire to it, what it has told so far, and the moment at which it is given up."""
 
     job: Job
-    course: referee.Course
+    course: Course
     plan: notebooks.Plan
     blank: Report
     notes: list[str]
@@ -74,7 +75,7 @@ class Worker:
         self._zygote = Zygote(layers, limits, scratch)
         own = [Path(each.__file__).parent for each in (kubegrade, kubelab, kubesim) if each.__file__]
         self._readable = [*inside.readable(), *inside.handles(own)]
-        self._courses: dict[tuple[str, str, str], referee.Course] = {}
+        self._courses: dict[tuple[str, str, str], Course] = {}
         self._clusters: dict[tuple[str, int | None], list[Embedded]] = {}
         self._beginnings: dict[str, referee.Beginning | None] = {}
 
@@ -152,6 +153,13 @@ class Worker:
         os.waitpid(attempt.pid, 0)
         shutil.rmtree(attempt.scratch, ignore_errors=True)
 
+    def close(self) -> None:
+        """End the zygote, and let go of all handles."""
+        self._zygote.close()
+        for handle in self._readable:
+            os.close(handle)
+        self._readable.clear()
+
     # -- one submission -----------------------------------------------------------------------------------------
 
     def _fork(self, attempt: Attempt) -> None:
@@ -204,11 +212,11 @@ class Worker:
         judge = referee.Referee(course, start, spawn, channel.send, self._bounds, beginning, attempt.job.seed)
         try:
             judge.grade(plan, plan.notes)
-        except referee.Diverged:
+        except Diverged:
             channel.send({"killed": 0})
         channel.send({"end": True})
 
-    def _rehearse(self, course: referee.Course) -> referee.Beginning | None:
+    def _rehearse(self, course: Course) -> referee.Beginning | None:
         """Grade the teacher's own notebook here: what it needs is then loaded before the first fork.  What the class's
         notebooks have in common with it, their beginning, is kept."""
         assert course.spec is not None
@@ -234,7 +242,7 @@ class Worker:
 
     # -- what is graded against -----------------------------------------------------------------------------------
 
-    def _course(self, job: Job) -> referee.Course:
+    def _course(self, job: Job) -> Course:
         """The teacher's notebook and the lab's checks."""
         key = (job.lab_folder, job.source, job.checks)
         if key not in self._courses:
@@ -250,10 +258,10 @@ class Worker:
                     for name, more in _load_checks(Path(job.checks)).items():
                         checks[name] = [*checks.get(name, []), *more]
             source = notebooks.source(Path(job.source).read_bytes(), stub)
-            self._courses[key] = referee.Course(source=source, spec=spec, checks=checks)
+            self._courses[key] = Course(source=source, spec=spec, checks=checks)
         return _varied(job, self._courses[key])
 
-    def _warm(self, job: Job, course: referee.Course) -> list[Embedded]:
+    def _warm(self, job: Job, course: Course) -> list[Embedded]:
         """Clusters as the lab starts with them, for the referee to begin with: the student's, and one for each experiment."""
         if course.spec is None:
             return []
@@ -332,14 +340,14 @@ def main() -> None:
         return
 
 
-def _varied(job: Job, course: referee.Course) -> referee.Course:
+def _varied(job: Job, course: Course) -> Course:
     """The course with the student's own variant of the lab, in a class where each has one."""
     if job.seed is None or course.spec is None or not course.spec.variants:
         return course
     return _replace(course, spec=specs.load(course.spec.folder, job.student))
 
 
-def _seeded(job: Job, course: referee.Course) -> specs.Spec:
+def _seeded(job: Job, course: Course) -> specs.Spec:
     """The lab as this job has it."""
     assert course.spec is not None
     return course.spec if job.seed is None else _replace(course.spec, seed=job.seed)
@@ -369,7 +377,7 @@ def _take(draft: Draft, told: dict[str, Any]) -> bool:
     return "killed" in told
 
 
-def _blank(course: referee.Course) -> list[Mark]:
+def _blank(course: Course) -> list[Mark]:
     """The marks before anything is known: nothing earned."""
     titles = {task.name: task.title for task in course.spec.tasks} if course.spec else {}
     return [
@@ -385,7 +393,7 @@ def _blank(course: referee.Course) -> list[Mark]:
     ]
 
 
-def _texts(course: referee.Course, plan: notebooks.Plan, mark: Mark) -> Mark:
+def _texts(course: Course, plan: notebooks.Plan, mark: Mark) -> Mark:
     """What a person has to read: the student's text; nothing written is nothing to read."""
     item = course.source.item(mark.task)
     if item is None or not item.manual:

@@ -105,6 +105,11 @@ class Zygote:
             raise OSError("a submission's sandbox did not come up") from error
         return inmate
 
+    def close(self) -> None:
+        """End it; its inmates end with their referees."""
+        self._socket.close()
+        os.waitpid(self.pid, 0)
+
 
 def _serve(orders: socket.socket, layers: sandbox.Layers, limits: sandbox.Limits, folder: Path) -> None:
     import gc

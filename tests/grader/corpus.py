@@ -291,7 +291,8 @@ ROWS = [
     ("environment", tried("os.environ['KUBEGRADE_TEST_SECRET']"), NOTHING, ""),
     ("signals", attack("import os, signal\nfor pid in (os.getppid(), -1, 0):\n    try: os.kill(pid, signal.SIGTERM)\n"
                        "    except OSError: pass", ONE), (2, 0, 0), ""),
-    ("checks-in-memory", tried("sys.modules['kubelab_checks_90_small']", "sys.modules['kubegrade.referee']._course",
+    ("checks-in-memory", tried("sys.modules['kubelab_checks_90_small']",
+                               "[o for o in __import__('gc').get_objects() if type(o).__name__ in ('Course', 'Hosted')][0]",
                                "[o for o in __import__('gc').get_objects() if isinstance(o, dict) and 'SECRET' in o"
                                " and 'experiment' in o][0]"), NOTHING, ""),
     ("processes", tried("os.fork()", "subprocess.run(['true'])", "os.execv('/bin/true', ['true'])", "os.posix_spawn('/bin/true', ['true'], {})",

@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 import kubelab
-from kubegrade import batch, cli, notebooks, pages, referee, remote, sandbox, seccomp, submissions, wire, worker
+from kubegrade import batch, cli, hosted, notebooks, pages, remote, sandbox, seccomp, submissions, wire, worker
 from kubegrade.jobs import Bounds, Job
 from kubegrade.report import Mark, Report
 from kubelab import folders
@@ -120,6 +120,13 @@ def test_files_and_the_network_must_both_be_kept(layers, sufficient):
     assert layers.sufficient is sufficient
 
 
+@pytest.fixture
+def one(tmp_path):
+    """A worker in this process."""
+    with contextlib.closing(worker.Worker(sandbox.probe(), Bounds(), sandbox.Limits(), tmp_path)) as made:
+        yield made
+
+
 @pytest.mark.slow
 def test_told_so_it_grades_without_walls_and_still_within_time(tmp_path):
     root = gradelab.make_course(tmp_path)
@@ -143,7 +150,7 @@ def test_the_filter_is_whole_instructions_and_jumps_within_itself(machine):
 
 
 @pytest.mark.slow
-def test_even_a_referee_that_is_broken_into_reads_and_reaches_nothing(tmp_path, monkeypatch):
+def test_even_a_referee_that_is_broken_into_reads_and_reaches_nothing(tmp_path, monkeypatch, one):
     """A stranger's command that ran as Python in the process that has the cluster: no class's work, no network, no programs."""
     root = gradelab.make_course(tmp_path / "course")
     gradelab.hand_in(root, "s", gradelab.notebook(gradelab.cells(gradelab.ONE)))
@@ -162,10 +169,9 @@ def test_even_a_referee_that_is_broken_into_reads_and_reaches_nothing(tmp_path, 
                 found.append(tried())
         return {"stdout": f"found {len(found)}", "stderr": "", "code": 0}
 
-    one = worker.Worker(sandbox.probe(), Bounds(), sandbox.Limits(), tmp_path)
     job = submissions.find(root / "submitted")[0]
     one.grade(job)
-    monkeypatch.setitem(referee._VERBS, "shell", breach)
+    monkeypatch.setitem(hosted._VERBS, "shell", breach)
     report = one.grade(job)
     assert [each.out for each in report.said if "found" in each.out] == ["Out[0]: found 0\n"]
 
@@ -174,13 +180,12 @@ def test_even_a_referee_that_is_broken_into_reads_and_reaches_nothing(tmp_path, 
 
 
 @pytest.mark.slow
-def test_a_notebook_that_begins_like_the_teachers_comes_out_as_one_that_does_not(tmp_path):
+def test_a_notebook_that_begins_like_the_teachers_comes_out_as_one_that_does_not(one):
     """The same work, once answered from the rehearsal and once (after a cell of its own) by a cluster of its own."""
     name = "02-clusterip"
     source = folders.course() / name / f"{name}.ipynb"
     notebook = json.loads(source.read_text(encoding="utf-8"))
     reports = []
-    one = worker.Worker(sandbox.probe(), Bounds(), sandbox.Limits(), tmp_path)
     for cells in (notebook["cells"], [gradelab.code("1"), *notebook["cells"]]):
         data = json.dumps({**notebook, "cells": cells})
         job = Job(
@@ -259,14 +264,13 @@ def test_a_journal_whose_last_line_was_cut_off_is_read_and_gone_on_with(tmp_path
 
 
 @pytest.mark.slow
-def test_each_student_may_have_a_cluster_of_their_own_seed(tmp_path):
+def test_each_student_may_have_a_cluster_of_their_own_seed(tmp_path, one):
     """The same work earns the same on another cluster; what it shows (a cluster IP) is the student's own, the same each time."""
     root = gradelab.make_course(tmp_path)
     shown = gradelab.TWO + "\nprint(lab.core.read_namespaced_service('web', 'default').spec.cluster_ip)"
     for student in ("ada", "bob"):
         gradelab.hand_in(root, student, gradelab.notebook(gradelab.cells(gradelab.ONE, gradelab.GUESS, shown)))
     jobs = [*submissions.find(root / "submitted", seed_by="student"), submissions.find(root / "submitted")[0]]
-    one = worker.Worker(sandbox.probe(), Bounds(), sandbox.Limits(), tmp_path)
     reports = [one.grade(job) for job in (*jobs, jobs[0])]
     assert [each.points for each in reports] == [6.0] * 4
     printed = [each.said[-1].out for each in reports]

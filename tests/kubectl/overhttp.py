@@ -23,6 +23,8 @@ class Stream:
         self.sock = sock
         self.conn = conn
         self.over = False
+        self._poll = select.poll()
+        self._poll.register(sock, select.POLLIN)
 
     def read(self) -> bytes | None:
         if self.over:
@@ -31,7 +33,7 @@ class Stream:
         while True:
             event = self.conn.next_event()
             if event is h11.NEED_DATA:
-                if not select.select([self.sock], [], [], 0)[0]:
+                if not self.wait(0):
                     return data
                 self.conn.receive_data(self.sock.recv(1 << 16))
             elif isinstance(event, h11.Data):
@@ -39,6 +41,9 @@ class Stream:
             else:
                 self.over = True
                 return data or None
+
+    def wait(self, timeout: float | None) -> bool:
+        return bool(self._poll.poll(None if timeout is None else timeout * 1000))
 
     def on_ready(self, callback: Callable[[], None]) -> None:
         raise NotImplementedError
@@ -108,7 +113,7 @@ async def _wait(what: Any, timeout: float | None = None) -> bool:
     if isinstance(what, int | float):
         time.sleep(what)
         return True
-    return bool(select.select([what.sock], [], [], timeout)[0])
+    return what.wait(timeout)
 
 
 def run(args: list[str], kubeconfig: str, version: str, cwd: str = "/", stdin: bytes = b"") -> tuple[int, str, str]:
