@@ -63,40 +63,44 @@ def warm(folder: Path) -> Any:
     shell.system = _no_programs
     # exit() ends nothing: the cells after it are graded too.
     shell.ask_exit = lambda: None
+    load()
     _rehearse(shell)
     return shell
 
 
-# What a notebook does sooner or later: the modules and tables behind it are then there before the first fork.
+def load() -> None:
+    """Have all there that notebooks and checks use of the official client: its modules and models come with their first use, and
+    take a second.  Before a worker forks, so that it is done once."""
+    lab = remote.Lab(_cardboard, _cardboard("open"))  # type: ignore[arg-type]
+    for read in (
+        lab.core.list_namespaced_pod,
+        lab.core.list_namespaced_service,
+        lab.core.list_namespaced_endpoints,
+        lab.apps.list_namespaced_deployment,
+        lab.apps.list_namespaced_replica_set,
+        lab.discovery.list_namespaced_endpoint_slice,
+        lab.cluster.NetworkingV1Api().list_namespaced_ingress,
+        lab.cluster.NetworkingV1Api().list_namespaced_network_policy,
+    ):
+        read("default")
+    lab.core.list_node()
+
+
+# What a notebook does sooner or later: what is behind it is then there before the first fork.
 _REHEARSAL = """
 import json, math, random, re, time
 from kubernetes import client, config, watch
 import kubelab
 lab = kubelab.open("rehearsal")
-for read in (
-    lab.core.list_namespaced_pod, lab.core.list_namespaced_service, lab.core.list_namespaced_endpoints,
-    lab.apps.list_namespaced_deployment, lab.apps.list_namespaced_replica_set, lab.discovery.list_namespaced_endpoint_slice,
-    lab.cluster.NetworkingV1Api().list_namespaced_ingress, lab.cluster.NetworkingV1Api().list_namespaced_network_policy,
-):
-    [each.metadata.name for each in read("default").items]
-lab.core.list_node()
+[each.metadata.name for each in lab.core.list_namespaced_pod("default").items]
 lab.shell("true")
 """
 
 
 def _rehearse(shell: Any) -> None:
     """Run what notebooks are made of, against answers of cardboard, and forget it."""
-
-    def ask(verb: str, **what: Any) -> Any:
-        if verb == "api":
-            body = json.dumps({"metadata": {}, "items": []})
-            return {"status": 200, "headers": [["content-type", "application/json"]], "body": body}
-        if verb == "open":
-            return {"name": "x", "title": "x", "namespace": "default", "tasks": []}
-        return {"stdout": "", "stderr": "", "code": 0, "said": []}
-
     real = kubelab.open
-    kubelab.open = remote.opener(ask, [])  # type: ignore[arg-type]
+    kubelab.open = remote.opener(_cardboard, [])  # type: ignore[arg-type]
     sys.stdout, sys.stderr = Tape(), Tape()
     try:
         shell.run_cell(_REHEARSAL).raise_error()
@@ -106,6 +110,16 @@ def _rehearse(shell: Any) -> None:
         sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
         kubelab.open = real
         shell.reset(new_session=True)
+
+
+def _cardboard(verb: str, **what: Any) -> Any:
+    """What a cluster would say in which there is nothing."""
+    if verb == "api":
+        body = json.dumps({"metadata": {}, "items": []})
+        return {"status": 200, "headers": [["content-type", "application/json"]], "body": body}
+    if verb == "open":
+        return {"name": "x", "title": "x", "namespace": "default", "tasks": []}
+    return {"stdout": "", "stderr": "", "code": 0, "said": []}
 
 
 def _no_programs(command: str) -> None:

@@ -16,7 +16,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from kubegrade import wire
-from kubelab import display, magics
+from kubelab import display, magics, resources
 from kubelab.reach import Reach
 from kubelab.spec import Task
 from kubesim.errors import LearnerError
@@ -66,6 +66,9 @@ class Port:
         if self._api is None:
             self._api = inprocess.client_over(self._send)
         return self._api
+
+    def objects(self, kind: str, namespace: str = "", *, labels: str = "", fields: str = "") -> list[dict[str, Any]]:
+        return resources.objects(self, kind, namespace, labels, fields)
 
     def _send(self, method: str, url: str, body: bytes | None, headers: Mapping[str, str] | None) -> Any:
         """A request of the official client's."""

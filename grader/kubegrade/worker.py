@@ -216,17 +216,15 @@ class Worker:
             channel.send({"killed": 0})
         channel.send({"end": True})
 
-    def _rehearse(self, course: Course) -> referee.Beginning | None:
+    def _rehearse(self, course: Course, clusters: list[Embedded]) -> referee.Beginning | None:
         """Grade the teacher's own notebook here: what it needs is then loaded before the first fork.  What the class's
-        notebooks have in common with it, their beginning, is kept."""
-        assert course.spec is not None
-        spec = course.spec
+        notebooks have in common with it, their beginning, is kept.  It takes two of the clusters."""
         scratch = Path(tempfile.mkdtemp(dir=self._scratch))
         plan = notebooks.plan(course.source, course.source.cells)
 
         def judge() -> referee.Referee:
             return referee.Referee(
-                course, lambda: _start(spec), lambda: self._zygote.spawn(scratch), lambda told: None, self._bounds
+                course, clusters.pop, lambda: self._zygote.spawn(scratch), lambda told: None, self._bounds
             )
 
         first = judge()
@@ -268,16 +266,18 @@ class Worker:
         key = (job.lab_folder, job.seed)
         if key not in self._clusters:
             spec = _seeded(job, course)
-            if job.lab_folder not in self._beginnings or job.seed is None:
-                # Only the lab's own seed has a class that begins alike.
-                self._beginnings = {job.lab_folder: self._rehearse(course)}
             predictions = sum(task.kind == "prediction" for task in spec.tasks)
             # One seed at a time: the clusters of a whole class would not fit.
+            if self._clusters:
+                self._clusters.clear()
+                gc.unfreeze()
+                gc.collect()
             self._clusters = {key: [_start(spec) for _ in range(1 + predictions)]}
-            for each in self._clusters[key]:
-                # The official client, made once here, not once for each submission.
-                each.api_client()
-            gc.collect()
+            if job.lab_folder not in self._beginnings or job.seed is None:
+                # Only the lab's own seed has a class that begins alike.  Clusters are made first: the zygote still warms up.
+                own = course.spec
+                clusters = [_start(own) for _ in range(2 + predictions)]
+                self._beginnings = {job.lab_folder: self._rehearse(course, clusters)}
             gc.freeze()
         return self._clusters[key]
 
@@ -289,6 +289,8 @@ def main() -> None:
     that no lane waits for the one who takes the reports.
     """
     sandbox.die_with_parent()
+    # All that is made here stays: looking through it for garbage, again and again, would cost a tenth of the start.
+    gc.disable()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     orders = socket.socket(fileno=int(sys.argv[1]))
     channel = wire.Channel(orders, limit=1 << 26)

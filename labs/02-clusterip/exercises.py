@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import re
-from typing import Any
 
 from kubelab import checks, rules
 from kubelab.exercises import Exercise
@@ -110,7 +109,7 @@ def which_chance(dice: random.Random) -> Exercise:
     number = dice.randint(1, replicas - 1)
 
     def read(port: Port) -> checks.Outcome:
-        node = sorted(each.metadata.name for each in _core(port).list_node().items)[-1]
+        node = port.objects("Node")[-1]["metadata"]["name"]
         found = [
             line
             for line in port.node_rules(node).splitlines()
@@ -184,12 +183,6 @@ kubectl patch service {name} -p '{{"spec":{{"selector":{{"app":"{selector}"}}}}}
         ),
         solve=f"kubectl delete service {name}\nkubectl expose deployment {name} --port={port} --target-port={LISTENS}",
     )
-
-
-def _core(port: Port) -> Any:
-    from kubernetes import client
-
-    return client.CoreV1Api(port.api_client())
 
 
 EXERCISES = (how_it_ends, which_chance, mend)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from kubelab import checks, words
 from kubelab.checks import places
+from kubelab.checks.state import read
 from kubelab.port import Port
 from kubesim.net.trace import Verdict
 
@@ -108,10 +109,8 @@ def nobody_writes(port: Port) -> checks.Outcome:
 
 def mode_is_written(subject: checks.Subject) -> checks.Finding:
     """The ConfigMap asks for nftables."""
-    from kubernetes import client
-
-    found = client.CoreV1Api(subject.port.api_client()).read_namespaced_config_map("kube-proxy", "kube-system")
-    lines = [line.strip() for line in found.data["config.conf"].splitlines()]
+    found = read(subject, "ConfigMap", "kube-system/kube-proxy") or {"data": {"config.conf": ""}}
+    lines = [line.strip() for line in found["data"]["config.conf"].splitlines()]
     mode = next((line.partition(":")[2].strip().strip('"') for line in lines if line.startswith("mode:")), "")
     well = mode == "nftables"
     told = "The ConfigMap says nftables." if well else f"The ConfigMap says mode “{mode}”."
@@ -155,11 +154,9 @@ def answers(source: str) -> checks.Check:
 
 def runs_everywhere(subject: checks.Subject) -> checks.Finding:
     """kube-proxy runs on each node, and will on the next."""
-    from kubernetes import client
-
     nodes = places.nodes(subject)
-    found = client.AppsV1Api(subject.port.api_client()).read_namespaced_daemon_set("kube-proxy", "kube-system")
-    ready = found.status.number_ready or 0
+    found = read(subject, "DaemonSet", "kube-system/kube-proxy") or {"status": {}}
+    ready = found["status"].get("numberReady", 0)
     if ready < len(nodes):
         told = f"kube-proxy runs on {ready} of {len(nodes)} nodes: the others' rules will not follow the next change."
         return checks.Finding(passed=False, message=told)

@@ -25,21 +25,16 @@ def ask(port: Port, url: str, on: str = "") -> tuple[int, str]:
 
 def workers(port: Port) -> dict[str, str]:
     """The addresses of the nodes that take ordinary pods, by name."""
-    from kubernetes import client
-
-    nodes = client.CoreV1Api(port.api_client()).list_node().items
-    return {each.metadata.name: each.status.addresses[0].address for each in nodes if not each.spec.taints}
+    nodes = [each for each in port.objects("Node") if not each["spec"].get("taints")]
+    return {each["metadata"]["name"]: each["status"]["addresses"][0]["address"] for each in nodes}
 
 
 def door(port: Port) -> tuple[str, str, str]:
     """Open Service “web”, and give the node where its pod runs, a worker where it does not, and the URL of that one's door."""
-    from kubernetes import client
-
     port.run_outside(OPEN)
     port.settle()
-    core = client.CoreV1Api(port.api_client())
-    home = core.list_namespaced_pod(port.namespace, label_selector="app=web").items[0].spec.node_name
-    number = core.read_namespaced_service("web", port.namespace).spec.ports[0].node_port
+    home = port.objects("Pod", labels="app=web")[0]["spec"]["nodeName"]
+    number = port.objects("Service", fields="metadata.name=web")[0]["spec"]["ports"][0]["nodePort"]
     entry, address = next((name, address) for name, address in workers(port).items() if name != home)
     return home, entry, f"http://{address}:{number}"
 
@@ -114,17 +109,15 @@ def everywhere(number: int) -> checks.Check:
     """The laptop gets an answer at this node port of every node."""
 
     def check(subject: checks.Subject) -> checks.Finding:
-        from kubernetes import client
-
-        nodes = client.CoreV1Api(subject.port.api_client()).list_node().items
+        nodes = subject.port.objects("Node")
         for node in nodes:
-            url = f"http://{node.status.addresses[0].address}:{number}"
+            url = f"http://{node['status']['addresses'][0]['address']}:{number}"
             code, _ = ask(subject.port, url)
             if code:
                 trace = subject.port.trace("outside", url)
                 return checks.Finding(
                     passed=False,
-                    message=f"The laptop called {node.metadata.name} at {number}, and got no answer.",
+                    message=f"The laptop called {node['metadata']['name']} at {number}, and got no answer.",
                     explanation=words.explain(trace),
                     trace=trace,
                 )

@@ -105,13 +105,10 @@ def ping_it(port: Port) -> checks.Outcome:
 
 def from_inside(port: Port) -> checks.Outcome:
     """A pod calls the external address, from a node that runs no pod of the Service."""
-    from kubernetes import client
-
     port.run_outside(BALANCED + LOCAL)
     port.settle()
-    pods = client.CoreV1Api(port.api_client()).list_namespaced_pod(port.namespace).items
-    home = {each.spec.node_name for each in pods if each.metadata.labels.get("app") == "web"}
-    nodes = [each.metadata.name for each in client.CoreV1Api(port.api_client()).list_node().items]
+    home = {each["spec"]["nodeName"] for each in port.objects("Pod", labels="app=web")}
+    nodes = [each["metadata"]["name"] for each in port.objects("Node")]
     empty = next(each for each in nodes if each not in home)
     overrides = f'{{"spec":{{"nodeName":"{empty}"}}}}'
     image = "registry.k8s.io/e2e-test-images/agnhost:2.53"

@@ -76,11 +76,9 @@ def comes_back(subject: checks.Subject) -> checks.Finding:
 
 def homes(port: Port) -> dict[str, str]:
     """The node of each pod, by the pod's address; and that of pod “client”, by its name."""
-    from kubernetes import client
-
-    pods = client.CoreV1Api(port.api_client()).list_namespaced_pod(port.namespace).items
-    found = {each.status.pod_ip: each.spec.node_name for each in pods}
-    return found | {each.metadata.name: each.spec.node_name for each in pods}
+    pods = [each for each in port.objects("Pod") if "podIP" in each["status"]]
+    found = {each["status"]["podIP"]: each["spec"]["nodeName"] for each in pods}
+    return found | {each["metadata"]["name"]: each["spec"]["nodeName"] for each in pods}
 
 
 def lost(traces: list[Trace]) -> Trace | None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import copy
+import json
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import urlencode
 
+from kubelab import resources
+from kubesim import http
 from kubesim.cluster import Cluster
 from kubesim.fronts import inprocess
 
@@ -42,6 +46,18 @@ class Embedded:
         if self._api is None:
             self._api = inprocess.api_client(self.cluster)
         return self._api
+
+    def objects(self, kind: str, namespace: str = "", *, labels: str = "", fields: str = "") -> list[dict[str, Any]]:
+        # Not through the official client: its models take a second to be imported, before a first check and in each grader.
+        group, plural, namespaced = resources.KINDS[kind]
+        within = f"namespaces/{namespace or self.namespace}/" if namespaced else ""
+        selectors = urlencode({"labelSelector": labels, "fieldSelector": fields})
+        for version in resources.VERSIONS[group]:
+            path = f"/apis/{group}/{version}" if group else f"/api/{version}"
+            answer = inprocess.ask(self.cluster, http.request("GET", f"{path}/{within}{plural}?{selectors}"))
+            if answer.status == 200:
+                return resources.by_name(json.loads(answer.body)["items"])
+        return []
 
     def run(self, place: str, command: str, tell: Tell | None = None) -> Result:
         terminal = self._terminal(place)

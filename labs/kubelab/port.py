@@ -8,7 +8,7 @@ stand behind it alike.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from kubesim.errors import LearnerError
 
@@ -50,6 +50,10 @@ class Port(Protocol):
 
     def api_client(self) -> kubernetes.client.ApiClient:
         """The official client's transport, authenticated."""
+
+    def objects(self, kind: str, namespace: str = "", *, labels: str = "", fields: str = "") -> list[dict[str, Any]]:
+        """The objects of a namespace (default: the lab's own), by name, as the API's JSON; `kind` is one of
+        `kubelab.resources.KINDS`, `labels` and `fields` are selectors."""
 
     def run(self, place: str, command: str, tell: Tell | None = None) -> Result:
         """A script at a place: "outside" or "node/NAME".  LearnerError names the nodes if there is none of that name."""

@@ -1,4 +1,4 @@
-"""Resources of the lab's namespace as plain JSON, whichever version of their group the server has.
+"""Resources of a cluster as plain JSON, whichever version of their group the server has.
 
 The official client's models speak for the newest version alone; a picture of a cluster of 2020 needs its own.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -23,6 +24,27 @@ VERSIONS = {
     "networking.k8s.io": ("v1", "v1beta1"),
 }
 
+# The kinds that checks look at: group and plural, and whether a namespace holds them.  More are a line each.
+KINDS = {
+    "ConfigMap": ("", "configmaps", True),
+    "DaemonSet": ("apps", "daemonsets", True),
+    "Deployment": ("apps", "deployments", True),
+    "Endpoints": ("", "endpoints", True),
+    "EndpointSlice": ("discovery.k8s.io", "endpointslices", True),
+    "Event": ("", "events", True),
+    "Ingress": ("networking.k8s.io", "ingresses", True),
+    "IngressClass": ("networking.k8s.io", "ingressclasses", False),
+    "Job": ("batch", "jobs", True),
+    "Namespace": ("", "namespaces", False),
+    "NetworkPolicy": ("networking.k8s.io", "networkpolicies", True),
+    "Node": ("", "nodes", False),
+    "Pod": ("", "pods", True),
+    "ReplicaSet": ("apps", "replicasets", True),
+    "Secret": ("", "secrets", True),
+    "Service": ("", "services", True),
+    "StatefulSet": ("apps", "statefulsets", True),
+}
+
 # How long a watch may be silent before it is taken to have told all that is past: (connect, read) in seconds.
 SILENCE = (5, 0.4)
 
@@ -32,25 +54,30 @@ class Gone(Exception):
 
 
 class Resource:
-    """One resource of the lab's namespace."""
+    """One resource of a namespace, or of the whole cluster ("")."""
 
-    def __init__(self, port: Port, group: str, version: str, plural: str) -> None:
+    def __init__(self, port: Port, group: str, version: str, plural: str, namespace: str) -> None:
         from kubernetes import client
 
+        where = [namespace] if namespace else []
         if group:
-            call = client.CustomObjectsApi(port.api_client()).list_namespaced_custom_object
-            self._call: Callable[..., Any] = lambda **more: call(
-                group, version, port.namespace, plural, _preload_content=False, **more
+            custom = client.CustomObjectsApi(port.api_client())
+            call: Callable[..., Any] = (
+                custom.list_namespaced_custom_object if namespace else custom.list_cluster_custom_object
             )
+            self._call = partial(call, group, version, *where, plural, _preload_content=False)
         else:
             # The client names its methods in the singular.
-            noun = plural if plural == "endpoints" else plural.removesuffix("s")
-            named = getattr(client.CoreV1Api(port.api_client()), f"list_namespaced_{noun}")
-            self._call = lambda **more: named(port.namespace, _preload_content=False, **more)
+            words = {"endpoints": "endpoints", "configmaps": "config_map"}
+            noun = words.get(plural, plural.removesuffix("s"))
+            name = f"list_namespaced_{noun}" if namespace else f"list_{noun}"
+            self._call = partial(
+                getattr(client.CoreV1Api(port.api_client()), name), *where, _preload_content=False
+            )
 
-    def list(self) -> tuple[int, list[Object]]:
-        """The revision, and the objects (with their kind)."""
-        found = json.loads(self._call().data)
+    def list(self, labels: str = "", fields: str = "") -> tuple[int, list[Object]]:
+        """The revision, and the objects (with their kind) that the selectors choose."""
+        found = json.loads(self._call(label_selector=labels, field_selector=fields).data)
         kind = found["kind"].removesuffix("List")
         return int(found["metadata"]["resourceVersion"]), [{**each, "kind": kind} for each in found.get("items") or []]
 
@@ -81,13 +108,14 @@ class Resource:
             answer.release_conn()
 
 
-def find(port: Port, group: str, plural: str) -> Resource | None:
-    """The resource in the newest version that both sides know, or None if the server has none of it."""
+def find(port: Port, group: str, plural: str, namespace: str | None = None) -> Resource | None:
+    """The resource of a namespace (default: the lab's; "": the whole cluster's) in the newest version that both sides know, or
+    None if the server has none of it."""
     from kubernetes.client import ApiException
 
     versions = VERSIONS[group]
     for version in versions:
-        resource = Resource(port, group, version, plural)
+        resource = Resource(port, group, version, plural, port.namespace if namespace is None else namespace)
         if len(versions) == 1:
             return resource
         try:
@@ -104,6 +132,17 @@ def items(port: Port, group: str, plural: str) -> list[Object]:
     """The objects there are."""
     resource = find(port, group, plural)
     return resource.list()[1] if resource is not None else []
+
+
+def objects(port: Port, kind: str, namespace: str, labels: str, fields: str) -> list[Object]:
+    """`Port.objects`, through the official client."""
+    group, plural, namespaced = KINDS[kind]
+    resource = find(port, group, plural, (namespace or port.namespace) if namespaced else "")
+    return by_name(resource.list(labels, fields)[1]) if resource is not None else []
+
+
+def by_name(found: list[Object]) -> list[Object]:
+    return sorted(found, key=lambda obj: str(obj["metadata"]["name"]))
 
 
 def slices(port: Port) -> list[Object]:

@@ -28,15 +28,20 @@ LATENCY = 0.01
 PATIENCE = 300.0
 
 
+def ask(cluster: Cluster, request: http.Request) -> http.Response:
+    """One request, and the time that it takes."""
+    cluster.world.advance(LATENCY)
+    answer = cluster.api.handle(request)
+    cluster.world.drain()
+    return answer
+
+
 def api_client(cluster: Cluster, user: http.User | None = None) -> kubernetes.client.ApiClient:
     """An ApiClient of the official package that talks to this cluster in the name of `user` (default: its admin)."""
     asks = user or http.User()
 
     def send(method: str, url: str, body: bytes | None, headers: Mapping[str, str] | None) -> Any:
-        cluster.world.advance(LATENCY)
-        answer = cluster.api.handle(http.request(method, url, body, headers, asks))
-        cluster.world.drain()
-        return _response(answer, cluster)
+        return _response(ask(cluster, http.request(method, url, body, headers, asks)), cluster)
 
     return client_over(send)
 

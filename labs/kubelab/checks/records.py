@@ -50,23 +50,20 @@ def event(
     `says` (re.search)."""
 
     def check(subject: Subject) -> Finding:
-        from kubernetes import client
-
         namespace, plain = split(subject, name)
-        listed = client.CoreV1Api(subject.port.api_client()).list_namespaced_event(
-            namespace, field_selector=f"involvedObject.kind={kind},involvedObject.name={plain}"
-        )
+        about = f"involvedObject.kind={kind},involvedObject.name={plain}"
+        events = subject.port.objects("Event", namespace, fields=about)
         found = next(
-            (each for each in listed.items if each.reason == reason and re.search(says, each.message or "")), None
+            (each for each in events if each.get("reason") == reason and re.search(says, each.get("message", ""))), None
         )
         if found is not None:
             return Finding(
                 passed=True,
                 message=success or f"{kind} “{name}” has the event {reason}.",
-                explanation=found.message or "",
+                explanation=found.get("message", ""),
                 weight=weight,
             )
-        reasons = sorted({each.reason for each in listed.items if each.reason})
+        reasons = sorted({each["reason"] for each in events if each.get("reason")})
         return Finding(
             passed=False,
             message=failure or f"{kind} “{name}” has no event {reason}{' that says so' if reason in reasons else ''}.",

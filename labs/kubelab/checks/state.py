@@ -11,27 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kubelab.checks.marking import Check, Finding, Subject
-
-# Kind -> (class of the official client, the method's noun).  What the labs look at; more are a line each.
-KINDS = {
-    "ConfigMap": ("CoreV1Api", "config_map"),
-    "DaemonSet": ("AppsV1Api", "daemon_set"),
-    "Deployment": ("AppsV1Api", "deployment"),
-    "Endpoints": ("CoreV1Api", "endpoints"),
-    "EndpointSlice": ("DiscoveryV1Api", "endpoint_slice"),
-    "Ingress": ("NetworkingV1Api", "ingress"),
-    "IngressClass": ("NetworkingV1Api", "ingress_class"),
-    "Job": ("BatchV1Api", "job"),
-    "Namespace": ("CoreV1Api", "namespace"),
-    "NetworkPolicy": ("NetworkingV1Api", "network_policy"),
-    "Node": ("CoreV1Api", "node"),
-    "Pod": ("CoreV1Api", "pod"),
-    "ReplicaSet": ("AppsV1Api", "replica_set"),
-    "Secret": ("CoreV1Api", "secret"),
-    "Service": ("CoreV1Api", "service"),
-    "StatefulSet": ("AppsV1Api", "stateful_set"),
-}
-CLUSTER_WIDE = frozenset({"IngressClass", "Namespace", "Node"})
+from kubelab.resources import KINDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,41 +85,19 @@ def split(subject: Subject, name: str) -> tuple[str, str]:
 
 def read(subject: Subject, kind: str, name: str) -> dict[str, Any] | None:
     """The object "NAME", or "NAMESPACE/NAME", as the API's JSON, or None."""
-    from kubernetes import client
-
-    api = subject.port.api_client()
-    group, noun = KINDS[kind]
-    methods = getattr(client, group)(api)
     namespace, plain = split(subject, name)
-    try:
-        if kind in CLUSTER_WIDE:
-            found = getattr(methods, f"read_{noun}")(plain)
-        else:
-            found = getattr(methods, f"read_namespaced_{noun}")(plain, namespace)
-    except client.ApiException as error:
-        if error.status == 404:
-            return None
-        raise
-    return api.sanitize_for_serialization(found)
+    found = subject.port.objects(kind, namespace, fields=f"metadata.name={plain}")
+    return found[0] if found else None
 
 
 def listed(subject: Subject, kind: str, labels: str = "", namespace: str = "") -> list[dict[str, Any]]:
     """The objects of a namespace (default: the lab's) as the API's JSON, by name."""
-    from kubernetes import client
-
-    api = subject.port.api_client()
-    group, noun = KINDS[kind]
-    methods = getattr(client, group)(api)
-    if kind in CLUSTER_WIDE:
-        found = getattr(methods, f"list_{noun}")(label_selector=labels)
-    else:
-        found = getattr(methods, f"list_namespaced_{noun}")(namespace or subject.port.namespace, label_selector=labels)
-    return sorted(api.sanitize_for_serialization(found)["items"], key=lambda obj: obj["metadata"]["name"])
+    return subject.port.objects(kind, namespace, labels=labels)
 
 
 def _none(subject: Subject, kind: str, name: str, weight: float) -> Finding:
     namespace, plain = split(subject, name)
-    where = "" if kind in CLUSTER_WIDE else f" in namespace {namespace}"
+    where = f" in namespace {namespace}" if KINDS[kind][2] else ""
     return Finding(passed=False, message=f"There is no {kind} “{plain}”{where}.", weight=weight)
 
 

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from kubelab import progress
+from kubelab import progress, resources
 from kubelab.live import commands, contexts, dumps, topology
 from kubelab.live.commands import Shell
 from kubelab.port import Taken
@@ -151,6 +151,9 @@ class Live:
 
     def api_client(self) -> kubernetes.client.ApiClient:
         return self._api
+
+    def objects(self, kind: str, namespace: str = "", *, labels: str = "", fields: str = "") -> list[dict[str, Any]]:
+        return resources.objects(self, kind, namespace, labels, fields)
 
     # -- commands -------------------------------------------------------------------------------------------
 
