@@ -5,7 +5,6 @@ The other end of the wire is `kubegrade.remote`.  Nothing in a question is trust
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -38,15 +37,11 @@ class Course:
     checks: dict[str, Any] | None = None
 
 
-class Diverged(Exception):
-    """A notebook whose beginning is the teacher's did not ask what the teacher's asked."""
-
-
 class Hosted:
     """See the module.  It is what checks look at (`kubelab.checks.Subject`).
 
-    `port` is the cluster to begin with (None: a fresh one, when it is first asked for).  While `script` is set, questions are
-    answered from it (Diverged if another is asked); while `heard` is set, they are written down there.
+    `port` is the cluster to begin with (None: a fresh one, when it is first asked for); `opened` whether the notebook has opened
+    its lab on it already.  While `heard` is set, questions and their answers are written down there.
     """
 
     def __init__(
@@ -58,14 +53,13 @@ class Hosted:
         self._port = port
         # What a fresh cluster is made from: the same origin, the same cluster.
         self.origin = f"{course.spec.folder} {seed}" if course.spec else ""
-        self.script: list[tuple[str, str]] | None = None
-        self.heard: list[tuple[str, str]] | None = None
+        self.heard: list[tuple[str, Any]] | None = None
         # Questions are answered, commands and changes are not.
         self.muted = False
         self.results: dict[str, marking.Result] = {}
         self.marked: set[str] = set()
         self.answers: dict[str, str] = {}
-        self._opened = False
+        self.opened = False
         self._questions = self._resets = self._looks = self._opened_streams = 0
         self._streams: dict[int, http.Stream] = {}
 
@@ -100,18 +94,9 @@ class Hosted:
         number = said.get("number")
         number = number if isinstance(number, int) else 0
         self._questions += 1
-        asked = ""
-        if self.script is not None or self.heard is not None:
-            asked = json.dumps({name: value for name, value in said.items() if name != "number"}, sort_keys=True)
-        if self.script is not None:
-            if not self.script or self.script[-1][0] != asked:
-                raise Diverged
-            if said["ask"] == "open":
-                self._opened = True
-            return {"number": number, **json.loads(self.script.pop()[1])}
         answer = self._answer_now(said, limit)
         if self.heard is not None:
-            self.heard.append((asked, json.dumps(answer)))
+            self.heard.append((wire.question(said), answer))
         return {"number": number, **answer}
 
     def _answer_now(self, said: dict[str, Any], limit: float) -> dict[str, Any]:
@@ -140,9 +125,9 @@ class Hosted:
         name = said["name"]
         if name not in (spec.name, *spec.name.split("-", 1)):
             raise LearnerError(f"this notebook is graded as {spec.name}: it cannot open another lab")
-        if self._opened and not self.muted:
+        if self.opened and not self.muted:
             self._reset({})
-        self._opened = True
+        self.opened = True
         shown = ("name", "title", "points", "kind", "asks", "success", "hints", "choices", "needs")
         return {
             "name": spec.name,

@@ -13,7 +13,8 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +101,7 @@ lab.shell("true")
 def _rehearse(shell: Any) -> None:
     """Run what notebooks are made of, against answers of cardboard, and forget it."""
     real = kubelab.open
-    kubelab.open = remote.opener(_cardboard, [])  # type: ignore[arg-type]
+    kubelab.open = remote.opener(_cardboard)  # type: ignore[arg-type]
     sys.stdout, sys.stderr = Tape(), Tape()
     try:
         shell.run_cell(_REHEARSAL).raise_error()
@@ -126,12 +127,37 @@ def _no_programs(command: str) -> None:
     print("Graded work starts no programs of the machine: use %%shell, the lab's own terminal.", file=sys.stderr)  # noqa: T201
 
 
-def serve(channel: wire.Channel, shell: Any) -> None:
-    """Run what is told, until the wire is closed."""
+# A cell that has been run once: its source, its questions with their answers, and what it said in the end.
+Known = tuple[str, list[tuple[str, Any]], dict[str, Any]]
+
+
+def rerun(shell: Any, cells: Sequence[Known], folder: Path) -> remote.Asker | None:
+    """Run cells that have been run before, in a folder with nothing in it.  The asker that their lab has; None if there is more
+    to them than what can be had by forking: if they ask or say anything else now, or leave a file or a thread."""
+    script = remote.Script()
+    asker = remote.Asker(script)
+    _open_by(asker)
+    os.chdir(folder)
+    for source, asked, said in cells:
+        script.known = [(question, answer) for question, answer in asked]
+        done = _run(shell, {"source": source})
+        if script.broken or script.known or any(done[each] != said[each] for each in ("error", "says", "out", "err")):
+            return None
+    return asker if threading.active_count() == 1 and not any(folder.iterdir()) else None
+
+
+def _open_by(asker: remote.Asker) -> None:
     from kubelab import lab as lab_module
 
-    opened: list[remote.Lab] = []
-    kubelab.open = lab_module.open = remote.opener(remote.Asker(channel), opened)
+    kubelab.open = lab_module.open = remote.opener(asker)
+
+
+def serve(channel: wire.Channel, shell: Any, asker: remote.Asker | None) -> None:
+    """Run what is told, until the wire is closed.  `asker` is that of the cells that have been run already."""
+    if asker is None:
+        _open_by(remote.Asker(channel))
+    else:
+        asker.channel = channel
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     while True:
         try:

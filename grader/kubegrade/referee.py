@@ -24,12 +24,12 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from kubegrade import bounded, notebooks, wire
+from kubegrade import bounded, inside, notebooks, wire
 from kubegrade.bounded import TooLong
-from kubegrade.hosted import Course, Diverged, Hosted
+from kubegrade.hosted import Course, Hosted
 from kubegrade.jobs import Bounds
 from kubegrade.report import Mark, Said
-from kubegrade.zygote import Inmate
+from kubegrade.zygote import Inmate, Nursery
 from kubelab.checks import marking
 from kubelab.embedded import Embedded
 from kubelab.stepper import html as stepper
@@ -49,13 +49,21 @@ class Gone(Exception):
 class Beginning:
     """The cells before the first one of a student's own, as the teacher's notebook has them, already gone through once.
 
-    `sources` are the cells, `asked` for each of them the questions and their answers (JSON), `port` the cluster as it stands
-    after them.  The cluster is deterministic: who asks the same gets the same answers, and the same cluster.
+    `sources` are the cells, `asked` for each of them the questions and their answers, `said` what it said in the end; `port` is
+    the cluster as it stands after them, with the lab `opened` on it or not.  The cluster is deterministic: who asks the same gets
+    the same answers, and the same cluster.  `nest` forks inmates that have run these cells (see `zygote`).
     """
 
     port: Embedded
+    opened: bool = False
     sources: list[str] = field(default_factory=list)
-    asked: list[list[tuple[str, str]]] = field(default_factory=list)
+    asked: list[list[tuple[str, Any]]] = field(default_factory=list)
+    said: list[dict[str, Any]] = field(default_factory=list)
+    nest: Nursery | None = None
+
+    def cells(self) -> list[inside.Known]:
+        """The cells as a nest wants them."""
+        return [(*each,) for each in zip(self.sources, self.asked, self.said, strict=True)]
 
     def begins(self, plan: notebooks.Plan) -> bool:
         """Whether the plan begins with these very cells."""
@@ -65,8 +73,7 @@ class Beginning:
 class Referee:
     """See the module.  `tell` is given each mark and each cell's output as it comes.
 
-    With a `beginning` its cells are run, and their questions answered from it: Diverged is raised if they ask anything else,
-    and then nothing is lost but time.
+    With a `beginning` its cells have been run: `spawn` gives inmates from its nest.
     """
 
     def __init__(
@@ -82,6 +89,7 @@ class Referee:
         self._course = course
         self._beginning = beginning
         self._lab = Hosted(course, start, bounds, beginning.port if beginning else None, seed)
+        self._lab.opened = beginning is not None and beginning.opened
         self._spawn = spawn
         self._tell = tell
         self._bounds = bounds
@@ -101,28 +109,19 @@ class Referee:
         for step in plan.steps:
             if step.mark or step.work:
                 break
-            heard: list[tuple[str, str]] = []
+            heard: list[tuple[str, Any]] = []
             self._lab.heard = heard
-            self._run(step)
+            done = self._run(step)
+            if done is None:
+                return None
             begun.sources.append(step.source)
             begun.asked.append(heard)
+            begun.said.append(done)
         self._lab.heard = None
+        begun.opened = self._lab.opened
         if not begun.sources or not self._lab.pristine or self._restarts or self._losses:
             return None
         return begun
-
-    def _follow(self, step: notebooks.Step, script: list[tuple[str, str]]) -> None:
-        """A cell of the beginning: run, with its questions answered from the script."""
-        self._lab.script = list(reversed(script))
-        try:
-            done = self._order(step)
-        except (Gone, wire.Malformed, wire.Late, TooLong) as error:
-            raise Diverged from error
-        if self._lab.script or done.get("error") == "KeyboardInterrupt":
-            raise Diverged
-        self._lab.script = None
-        self._said(step, done)
-        self._ran.append(step)
 
     def grade(self, plan: notebooks.Plan, notes: dict[str, list[str]]) -> None:
         """Take all turns of the plan."""
@@ -131,7 +130,7 @@ class Referee:
         try:
             for number, step in enumerate(plan.steps):
                 if self._beginning is not None and number < len(self._beginning.sources):
-                    self._follow(step, self._beginning.asked[number])
+                    self._said(step, self._beginning.said[number])
                     continue
                 if stopped and not step.mark:
                     continue
@@ -157,11 +156,14 @@ class Referee:
             self._inmate.close()
             self._inmate = None
 
-    def _run(self, step: notebooks.Step) -> None:
-        """One cell.  What became of it is told; if it ended the inmate, the next cell gets another."""
+    def _run(self, step: notebooks.Step) -> dict[str, Any] | None:
+        """One cell, and what it said in the end.  What became of it is told; if it ended the inmate (None), the next cell gets
+        another."""
         try:
-            self._said(step, self._order(step))
+            done = self._order(step)
+            self._said(step, done)
             self._ran.append(step)
+            return done
         except Gone as gone:
             self._lost(step, _ended(gone.code))
             if gone.code < 0 and -gone.code != signal.SIGXCPU:
@@ -171,6 +173,7 @@ class Referee:
             self._lost(step, "The cell's process sent what is no message.")
         except TooLong:
             self._lost(step, f"The cell took longer than {self._bounds.cell:g} s and was ended.")
+        return None
 
     def _lost(self, step: notebooks.Step, why: str) -> None:
         self._restarts += 1

@@ -167,9 +167,11 @@ class Writer:
         return self._book
 
     def prepare(self) -> None:
-        """Open the book, and keep the garbage collector from going through all that was imported for it, again and again."""
+        """Open the book, and keep the garbage collector from going through all that is imported for it, again and again."""
+        gc.disable()
         self.open()
         gc.freeze()
+        gc.enable()
 
     def write(self, report: Report, job: Job, only: Collection[str] | None = None) -> None:
         source = Path(job.source)

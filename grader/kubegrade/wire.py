@@ -11,6 +11,7 @@ import select
 import socket
 import struct
 import time
+from collections.abc import Mapping
 from typing import Any
 
 # The longest frame, in bytes: a list of some hundred objects, or a node's rules, in full.
@@ -89,6 +90,11 @@ class Channel:
 
     def close(self) -> None:
         self._sock.close()
+
+
+def question(told: Mapping[str, Any]) -> str:
+    """What is asked, whatever its number: the same question is the same text."""
+    return json.dumps({name: value for name, value in told.items() if name != "number"}, sort_keys=True)
 
 
 def text(data: bytes) -> str:

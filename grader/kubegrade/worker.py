@@ -30,7 +30,7 @@ import kubegrade
 import kubelab
 import kubesim
 from kubegrade import inside, notebooks, referee, sandbox, wire
-from kubegrade.hosted import Course, Diverged
+from kubegrade.hosted import Course
 from kubegrade.jobs import Bounds, Job
 from kubegrade.report import Draft, Mark, Report, Said
 from kubegrade.zygote import Inmate, Zygote
@@ -154,11 +154,18 @@ class Worker:
         shutil.rmtree(attempt.scratch, ignore_errors=True)
 
     def close(self) -> None:
-        """End the zygote, and let go of all handles."""
+        """End the zygote and its nest, and let go of all handles."""
+        self._forget()
         self._zygote.close()
         for handle in self._readable:
             os.close(handle)
         self._readable.clear()
+
+    def _forget(self) -> None:
+        for beginning in self._beginnings.values():
+            if beginning is not None and beginning.nest is not None:
+                beginning.nest.close()
+        self._beginnings.clear()
 
     # -- one submission -----------------------------------------------------------------------------------------
 
@@ -204,16 +211,14 @@ class Worker:
             return _start(_seeded(attempt.job, course))
 
         def spawn() -> Inmate:
-            return self._zygote.spawn(attempt.scratch, attempt.files)
+            nursery = (beginning.nest if beginning else None) or self._zygote
+            return nursery.spawn(attempt.scratch, attempt.files)
 
         beginning = None if attempt.job.seed is not None else self._beginnings.get(attempt.job.lab_folder)
         if beginning is not None and (attempt.number > 1 or not beginning.begins(plan)):
             beginning = None
         judge = referee.Referee(course, start, spawn, channel.send, self._bounds, beginning, attempt.job.seed)
-        try:
-            judge.grade(plan, plan.notes)
-        except Diverged:
-            channel.send({"killed": 0})
+        judge.grade(plan, plan.notes)
         channel.send({"end": True})
 
     def _rehearse(self, course: Course, clusters: list[Embedded]) -> referee.Beginning | None:
@@ -232,11 +237,13 @@ class Worker:
             beginning = first.begin(plan)
         finally:
             first.close()
+        if beginning is not None:
+            beginning.nest = self._zygote.nest(beginning.cells(), scratch)
         # The rest, on another cluster: this one stays as it is.
         rest = plan.steps[len(beginning.sources) if beginning else 0 :]
         opening = tuple(each for each in plan.steps if each.source and not each.mark)[:1]
         judge().grade(_replace(plan, steps=(*opening, *rest)), {})
-        return beginning
+        return beginning if beginning is not None and beginning.nest is not None else None
 
     # -- what is graded against -----------------------------------------------------------------------------------
 
@@ -277,6 +284,7 @@ class Worker:
                 # Only the lab's own seed has a class that begins alike.  Clusters are made first: the zygote still warms up.
                 own = course.spec
                 clusters = [_start(own) for _ in range(2 + predictions)]
+                self._forget()
                 self._beginnings = {job.lab_folder: self._rehearse(course, clusters)}
             gc.freeze()
         return self._clusters[key]

@@ -182,7 +182,7 @@ def test_even_a_referee_that_is_broken_into_reads_and_reaches_nothing(tmp_path, 
 
 @pytest.mark.slow
 def test_a_notebook_that_begins_like_the_teachers_comes_out_as_one_that_does_not(one):
-    """The same work, once answered from the rehearsal and once (after a cell of its own) by a cluster of its own."""
+    """The same work, once in a fork of the nest and once (after a cell of its own) with all its cells run."""
     name = "02-clusterip"
     source = folders.course() / name / f"{name}.ipynb"
     notebook = json.loads(source.read_text(encoding="utf-8"))
@@ -202,17 +202,47 @@ def test_a_notebook_that_begins_like_the_teachers_comes_out_as_one_that_does_not
     assert printed[0] == printed[1][1:]
 
 
-@pytest.mark.slow
-def test_a_beginning_that_asks_otherwise_is_graded_from_scratch(tmp_path):
-    """Cells word for word the teacher's that yet ask something else each time."""
+def begun(one, tmp_path, before, two=gradelab.TWO):
+    """The report of a notebook that begins like the teacher's, with such a cell, and whether there is a nest for it."""
     root = gradelab.make_course(tmp_path / "course")
+    cells = gradelab.cells(gradelab.ONE, gradelab.GUESS, two, before=before)
     path = root / "source" / gradelab.LAB / f"{gradelab.LAB}.ipynb"
-    chance = "import os\nlab.shell('echo ' + os.urandom(8).hex())"
-    cells = gradelab.cells(gradelab.ONE, gradelab.GUESS, gradelab.TWO, before=chance)
-    path.write_bytes(gradelab.notebook(cells))
+    path.write_bytes(gradelab.notebook(gradelab.cells(gradelab.ONE, gradelab.GUESS, gradelab.TWO, before=before)))
     gradelab.hand_in(root, "s", gradelab.notebook(cells))
-    report = gradelab.grade(root, workers=1)["s"]
-    assert (gradelab.scores(report)["one"], gradelab.scores(report)["two"], report.attempts) == (2.0, 3.0, 2)
+    job = submissions.find(root / "submitted")[0]
+    return one.grade(job), one._beginnings[job.lab_folder] is not None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("before", "forked"),
+    [
+        ("lab.shell('echo hello')", True),
+        ("import os\nlab.shell('echo ' + os.urandom(8).hex())", False),
+        ("import os\nprint(os.urandom(8).hex())", False),
+        ("open('kept.txt', 'w').write('x')", False),
+        ("import threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()", False),
+    ],
+    ids=["plain", "asks otherwise", "says otherwise", "leaves a file", "leaves a thread"],
+)
+def test_only_a_beginning_that_a_fork_can_give_back_is_not_run_again(one, tmp_path, before, forked):
+    report, nest = begun(one, tmp_path, before)
+    assert nest is forked
+    scores = gradelab.scores(report)
+    assert (scores["one"], scores["guess"], scores["two"], report.attempts) == (2.0, 1.0, 3.0, 1)
+
+
+@pytest.mark.slow
+def test_what_the_beginning_made_is_there_and_again_after_a_crash(one, tmp_path):
+    crash = "import os\nos._exit(3)"
+    report, nest = begun(one, tmp_path, "kept = lab.shell('echo 41')", f"print('kept', kept)\n{crash}")
+    assert nest
+    assert gradelab.scores(report)["one"] == 2.0
+    root = tmp_path / "course"
+    shown = gradelab.cells(crash, gradelab.GUESS, "print('kept', kept, lab.name)", before="kept = lab.shell('echo 41')")
+    gradelab.hand_in(root, "t", gradelab.notebook(shown))
+    again = one.grade(submissions.find(root / "submitted")[1])
+    assert any("kept 41" in each.out and gradelab.LAB in each.out for each in again.said)
 
 
 # -- out ------------------------------------------------------------------------------------------------------------
@@ -293,4 +323,4 @@ def test_a_submissions_lab_has_whatever_a_lab_has():
     assert public(kubelab.Lab) <= public(remote.Lab(lambda *asked: None, told))
     assert public(Port) <= public(remote.Port)
     opened = inspect.signature(kubelab.open).parameters
-    assert list(inspect.signature(remote.opener(lambda *told: None, [])).parameters) == list(opened)
+    assert list(inspect.signature(remote.opener(lambda *told: None)).parameters) == list(opened)

@@ -9,7 +9,8 @@ learner asks about.  How it is drawn lives elsewhere
 from __future__ import annotations
 
 import enum
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields, is_dataclass
+from functools import cache
 from typing import Any
 
 from kubesim.net.packet import Packet
@@ -107,14 +108,23 @@ class Trace:
 
     def to_json(self) -> dict[str, Any]:
         """Plain dicts and lists, with payloads left out."""
-        return _plain(asdict(self))
+        told: dict[str, Any] = _plain(self)
+        return told
 
     def steps(self) -> list[tuple[Hop, Step]]:
         """Every step with its hop, in order."""
         return [(hop, step) for hop in self.hops for step in hop.steps]
 
 
+@cache
+def _names(of: type) -> tuple[str, ...]:
+    """The fields of a dataclass that are told; none if it is no dataclass."""
+    return tuple(each.name for each in fields(of) if each.name != "payload") if is_dataclass(of) else ()
+
+
 def _plain(value: Any) -> Any:
+    if names := _names(type(value)):  # type: ignore[arg-type]
+        return {name: _plain(getattr(value, name)) for name in names}
     if isinstance(value, dict):
         return {key: _plain(each) for key, each in value.items() if key != "payload"}
     if isinstance(value, list | tuple):
