@@ -26,24 +26,31 @@ LAB = "02-clusterip"
 
 
 def measure(count: int, nbgraders: int, workers: int = 2) -> dict[str, Any]:
-    """Figures for `count` submissions, of which nbgrader gets the first `nbgraders`."""
+    """Figures for `count` submissions, of which nbgrader gets the first `nbgraders`.
+
+    nbgrader's minutes are long enough to even out what else the machine does, our seconds are not: ours is run three times,
+    around nbgrader's, and the middle one counts.
+    """
     with tempfile.TemporaryDirectory() as scratch:
-        ours, theirs = Path(scratch) / "ours", Path(scratch) / "theirs"
-        for root, size in ((ours, count), (theirs, nbgraders)):
+        ours, theirs = [Path(scratch) / f"ours{number}" for number in range(3)], Path(scratch) / "theirs"
+        for root, size in (*((root, count) for root in ours), (theirs, nbgraders)):
             _course(root, size)
             # Both begin with the gradebook that handing the assignment out has made.
             _nbgrader(root, "generate_assignment", LAB)
-        quick = _kubegrade(ours, workers)
+        runs = [_kubegrade(ours[0], workers)]
         start = time.monotonic()
         _nbgrader(theirs, "autograde", LAB)
         slow = (time.monotonic() - start) / nbgraders
-        equal = _scores(ours, nbgraders) == _scores(theirs, nbgraders)
+        runs += [_kubegrade(root, workers) for root in ours[1:]]
+        quick = sorted(runs, key=lambda run: run["seconds"])[1]
+        equal = all(_scores(root, nbgraders) == _scores(theirs, nbgraders) for root in ours)
         each = quick["seconds"] / count
-        floor = _floor(ours)
+        floor = _floor(ours[0])
         return {
             "submissions": count,
             "workers": workers,
             "kubegrade_seconds": quick["seconds"],
+            "kubegrade_runs": [run["seconds"] for run in runs],
             "kubegrade_seconds_each": each,
             "warm_seconds_each": quick["warm"],
             "nbgrader_submissions": nbgraders,
