@@ -37,7 +37,7 @@ site: setup ## write the course as a static book, for reading without running (A
 	@$(BIN)/kubelab site $(ARGS)
 
 test: $(VENV)/.test ## install what the tests need, and run them all
-	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(VENV)/.test ## ruff, mypy, import-linter
 	@$(BIN)/ruff check .

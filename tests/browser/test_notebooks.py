@@ -111,11 +111,18 @@ def browser():
         chromium.close()
 
 
+@pytest.fixture(scope="module")
+def context(browser):
+    """One for all pages: JupyterLab's megabytes of script are then fetched and compiled once."""
+    with browser.new_context() as made:
+        yield made
+
+
 @pytest.fixture
-def page(browser):
+def page(context):
     """A page that may talk to 127.0.0.1 only; `page.left` are the requests that would have gone elsewhere."""
-    context = browser.new_context(viewport={"width": 1180, "height": 1000})
     page = context.new_page()
+    page.set_viewport_size({"width": 1180, "height": 1000})
     page.left = []
 
     def guard(route):
@@ -128,7 +135,7 @@ def page(browser):
 
     page.route("**/*", guard)
     yield page
-    context.close()
+    page.close()
 
 
 RUN_ALL = """async () => {
