@@ -6,9 +6,9 @@ import random
 
 from kubelab import checks
 from kubelab.exercises import Exercise
+from kubelab.manifests import AGNHOST, applied, deployment, netexec, service
 from kubelab.port import Port
 
-AGNHOST = "registry.k8s.io/e2e-test-images/agnhost:2.53"
 HELLO = "gcr.io/google-samples/hello-app:1.0"
 VALUES = {"app": ("shop", "cart"), "tier": ("front", "back"), "env": ("prod", "test")}
 NAMES = ("anna", "bruno", "carla", "dario", "elena", "fabio", "gina", "hugo", "irma", "julio")
@@ -81,21 +81,11 @@ def how_many_pods(dice: random.Random) -> Exercise:
     replicas = dice.randint(2, 5)
     changed = dice.randint(1, replicas)
     change, owned = dice.choice((("app-", True), ("app=away", True), ("tier-", False), ("mood=good", False)))
-    setup = f"""
-kubectl apply -f - <<'EOF'
-apiVersion: apps/v1
-kind: Deployment
-metadata: {{name: {name}}}
-spec:
-  replicas: {replicas}
-  selector: {{matchLabels: {{app: {name}}}}}
-  template:
-    metadata: {{labels: {{app: {name}, tier: front}}}}
-    spec:
-      containers: [{{name: hello-app, image: "{HELLO}"}}]
-EOF
-kubectl rollout status deployment {name}
-"""
+    container = f'{{name: hello-app, image: "{HELLO}"}}'
+    setup = (
+        applied(deployment(name, container, replicas=replicas, labels="tier: front"))
+        + f"kubectl rollout status deployment {name}\n"
+    )
 
     def experiment(port: Port) -> checks.Outcome:
         port.run_outside(
@@ -182,34 +172,16 @@ def too_many(dice: random.Random) -> Exercise:
     own, foreign = dice.randint(1, 3), dice.randint(1, 2)
     team = dice.choice(("red", "blue", "green"))
     number = dice.randint(2000, 9999)
-    setup = "kubectl apply -f - <<'EOF'\n" + "".join(
-        f"""---
-apiVersion: apps/v1
-kind: Deployment
-metadata: {{name: {name}}}
-spec:
-  replicas: {count}
-  selector: {{matchLabels: {{app: {name}}}}}
-  template:
-    metadata: {{labels: {{app: {name}, team: {team}}}}}
-    spec:
-      containers: [{{name: agnhost, image: "{AGNHOST}", args: [{args}]}}]
-"""
-        for name, count, args in (
-            (mine, own, f"netexec, --http-port={number}, --udp-port=-1"),
-            (other, foreign, "pause"),
+    setup = (
+        applied(
+            deployment(mine, netexec(number), replicas=own, labels=f"team: {team}"),
+            deployment(
+                other, f"{{name: main, image: {AGNHOST}, args: [pause]}}", replicas=foreign, labels=f"team: {team}"
+            ),
+            service(mine, f"[{{port: 80, targetPort: {number}}}]", selector=f"team: {team}"),
         )
+        + f"kubectl rollout status deployment {mine}; kubectl rollout status deployment {other}\n"
     )
-    setup += f"""---
-apiVersion: v1
-kind: Service
-metadata: {{name: {mine}}}
-spec:
-  selector: {{team: {team}}}
-  ports: [{{port: 80, targetPort: {number}}}]
-EOF
-kubectl rollout status deployment {mine}; kubectl rollout status deployment {other}
-"""
 
     def kept(name: str, count: int) -> checks.Check:
         return checks.required(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import random
 
-from kubelab import checks
+from kubelab import checks, manifests
 from kubelab.exercises import Exercise
+from kubelab.manifests import AGNHOST, netexec, service
 from kubelab.port import Port
 
-AGNHOST = "registry.k8s.io/e2e-test-images/agnhost:2.53"
 NAMES = ("oak", "pine", "maple", "willow", "aspen", "larch", "cherry", "walnut")
 PORT_NAMES = ("http", "web", "api", "metrics", "admin", "grpc")
 ENDS = {"answer": "a program answers", "refused": "(7) connection refused", "silence": "(28) timed out"}
@@ -26,23 +26,12 @@ apiVersion: v1
 kind: Pod
 metadata: {{name: {name}, labels: {{app: {name}}}}}
 spec:
-  containers: [{{name: main, image: "{AGNHOST}", args: [netexec, --http-port={listens}, --udp-port=-1], ports: {ports}}}]
-"""
-
-
-def service(name: str, ports: str) -> str:
-    return f"""---
-apiVersion: v1
-kind: Service
-metadata: {{name: {name}}}
-spec: {{selector: {{app: {name}}}, ports: {ports}}}
+  containers: [{netexec(listens, f"ports: {ports}")}]
 """
 
 
 def applied(text: str, name: str) -> str:
-    return (
-        f"kubectl apply -f - <<'EOF'\n{text}EOF\nkubectl wait --for=condition=Ready pod/{name} --timeout=60s && sleep 2"
-    )
+    return manifests.applied(text) + f"kubectl wait --for=condition=Ready pod/{name} --timeout=60s && sleep 2"
 
 
 def which_number(dice: random.Random) -> Exercise:

@@ -3,47 +3,40 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 from kubelab import checks
 from kubelab.exercises import Exercise
+from kubelab.manifests import applied, deployment, netexec, service
 from kubelab.port import Port
 
 NODES = ("kind-control-plane", "kind-worker", "kind-worker2")
 
-# A program behind a node port.  `where` is YAML that says where its pods run, `number` the node port.
-BEHIND = """kubectl apply -f - <<'END'
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: %(name)s}
-spec:
-  replicas: %(replicas)s
-  selector: {matchLabels: {app: %(name)s}}
-  template:
-    metadata: {labels: {app: %(name)s}}
-    spec:
-      %(where)s
-      containers:
-      - name: agnhost
-        image: registry.k8s.io/e2e-test-images/agnhost:2.53
-        args: [netexec, --http-port=%(listens)s]
----
-apiVersion: v1
-kind: Service
-metadata: {name: %(name)s}
-spec:
-  type: NodePort
-  selector: {app: %(selects)s}
-  externalTrafficPolicy: %(policy)s
-  ports: [{port: %(port)s, targetPort: %(target)s, nodePort: %(number)s}]
-END
-kubectl rollout status deployment %(name)s
-"""
 
-
-def behind(**given: object) -> str:
-    """The script; what is not said is as it should be."""
-    said: dict[str, object] = {"replicas": 1, "where": "", "policy": "Cluster", "port": 80, "listens": 8080, **given}
-    return BEHIND % {"target": said["listens"], "selects": said["name"], **said}
+def behind(
+    name: str,
+    number: int,
+    *,
+    policy: str = "Cluster",
+    replicas: int = 1,
+    home: str = "",
+    listens: int = 8080,
+    target: int = 0,
+    selects: str = "",
+) -> str:
+    """A program behind node port `number`; its pods run on `home`, if there is one.  What is not said is as it should be."""
+    return (
+        applied(
+            deployment(name, netexec(listens), replicas=replicas, spec=f"nodeName: {home}" if home else ""),
+            service(
+                name,
+                f"[{{port: 80, targetPort: {target or listens}, nodePort: {number}}}]",
+                selector=f"app: {selects or name}",
+                spec=f"type: NodePort, externalTrafficPolicy: {policy}",
+            ),
+        )
+        + f"kubectl rollout status deployment {name}\n"
+    )
 
 
 def address(port: Port, node: str) -> str:
@@ -81,7 +74,7 @@ def whom_it_sees(dice: random.Random) -> Exercise:
         title="Whom does the pod see?",
         asks=f"The only pod of Service `{name}` runs on `{home}`. Its node port is {number}, and `externalTrafficPolicy` is "
         f"`{policy}`. **{who[0].upper()}{who[1:]}** calls `{entry}` at {number}. What comes of it?",
-        setup=behind(name=name, number=number, policy=policy, where=f"nodeName: {home}"),
+        setup=behind(name, number, policy=policy, home=home),
         choices={
             "caller": "an answer, and the pod sees the caller's own address",
             "node": "an answer, and the pod sees a node's address",
@@ -132,9 +125,7 @@ def how_many_doors(dice: random.Random) -> Exercise:
         title="How many doors open?",
         asks=f"Service `{name}` has {replicas} pod{'' if replicas == 1 else 's'}{f', {places}' if replicas else ''}. "
         f"Its `externalTrafficPolicy` is `{policy}`. The laptop calls each of the three nodes at its node port. How many answer?",
-        setup=behind(
-            name=name, number=number, policy=policy, replicas=replicas, where="" if everywhere else f"nodeName: {home}"
-        ),
+        setup=behind(name, number, policy=policy, replicas=replicas, home="" if everywhere else home),
         experiment=experiment,
         hints=["List the nodes that run a pod. What does the policy say of the others?"],
     )
@@ -188,7 +179,7 @@ def mend_the_door(dice: random.Random) -> Exercise:
     listens, home = dice.choice((8080, 8081, 9000)), dice.choice(NODES[1:])
     other = NODES[3 - NODES.index(home)]
     fault = dice.choice(("policy", "target", "selector"))
-    given: dict[str, object] = {"name": name, "number": number, "listens": listens, "where": f"nodeName: {home}"}
+    given: dict[str, Any] = {"listens": listens, "home": home}
     patch = {
         "policy": '{"spec":{"externalTrafficPolicy":"Cluster"}}',
         "target": f'{{"spec":{{"ports":[{{"port":80,"targetPort":{listens}}}]}}}}',
@@ -219,7 +210,7 @@ def mend_the_door(dice: random.Random) -> Exercise:
         title="A door that does not open",
         asks=f"Visitors complain: node port {number} of Service `{name}` does not answer on `{other}`. Its pod must stay on "
         f"`{home}`, and its program listens on {listens}. Mend it, so that **both workers** answer the laptop.",
-        setup=behind(**given),
+        setup=behind(name, number, **given),
         checks=[checks.required(answers(home)), answers(other)],
         hints=[
             "Call both workers and compare. Then follow the packet: x.trace('outside', 'http://ADDRESS:NUMBER').",

@@ -4,49 +4,44 @@ from __future__ import annotations
 
 import ipaddress
 import random
+from typing import Any
 
 from kubelab import checks, words
 from kubelab.exercises import Exercise
+from kubelab.manifests import applied, deployment, netexec, service
 from kubelab.port import Port
 
 NODES = ("node-a", "node-b", "node-c")
 LAPTOP = "10.138.0.1"
 
-# A program behind a load balancer.  `where` is YAML that says where its pods run, `extra` more lines of the Service's spec.
-BEHIND = """kubectl apply -f - <<'END'
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: %(name)s}
-spec:
-  replicas: %(replicas)s
-  selector: {matchLabels: {app: %(name)s}}
-  template:
-    metadata: {labels: {app: %(name)s}}
-    spec:
-      %(where)s
-      containers:
-      - name: agnhost
-        image: registry.k8s.io/e2e-test-images/agnhost:2.53
-        args: [netexec, --http-port=%(listens)s]
----
-apiVersion: v1
-kind: Service
-metadata: {name: %(name)s}
-spec:
-  type: LoadBalancer
-  %(extra)s
-  selector: {app: %(selects)s}
-  ports: [{port: %(port)s, targetPort: %(target)s}]
-END
-kubectl rollout status deployment %(name)s
-"""
 READY = "kubectl wait --for=jsonpath='{.status.loadBalancer.ingress}' service/%s --timeout=5m"
 
 
-def behind(**given: object) -> str:
-    """The script; what is not said is as it should be."""
-    said: dict[str, object] = {"replicas": 1, "where": "", "extra": "", "port": 80, "listens": 8080, **given}
-    return BEHIND % {"target": said["listens"], "selects": said["name"], **said}
+def behind(
+    name: str,
+    *,
+    port: int = 80,
+    extra: str = "",
+    replicas: int = 1,
+    home: str = "",
+    listens: int = 8080,
+    target: int = 0,
+    selects: str = "",
+) -> str:
+    """A program behind a load balancer; its pods run on `home`, if there is one, and `extra` are more fields of its Service.
+    What is not said is as it should be."""
+    return (
+        applied(
+            deployment(name, netexec(listens), replicas=replicas, spec=f"nodeName: {home}" if home else ""),
+            service(
+                name,
+                f"[{{port: {port}, targetPort: {target or listens}}}]",
+                selector=f"app: {selects or name}",
+                spec=f"type: LoadBalancer{', ' if extra else ''}{extra}",
+            ),
+        )
+        + f"kubectl rollout status deployment {name}\n"
+    )
 
 
 def field(port: Port, service: str, path: str) -> str:
@@ -104,7 +99,7 @@ def who_gets_in(dice: random.Random) -> Exercise:
         title="Who gets in?",
         asks=f"`loadBalancerSourceRanges` of Service `{name}` is `[{', '.join(ranges)}]`. The nodes see the laptop as "
         f"{LAPTOP}. **{told}** What comes of it?",
-        setup=behind(name=name, port=port, extra=f"loadBalancerSourceRanges: [{', '.join(ranges)}]"),
+        setup=behind(name, port=port, extra=f"loadBalancerSourceRanges: [{', '.join(ranges)}]"),
         choices={
             "answer": "an answer",
             "timeout": "nothing, until curl gives up",
@@ -152,12 +147,7 @@ def how_many_are_asked(dice: random.Random) -> Exercise:
         asks=f"Service `{name}` of type LoadBalancer has `externalTrafficPolicy: Local` and {replicas} "
         f"pod{'' if replicas == 1 else 's'}{f', {places}' if replicas else ''}. There are three nodes, and all "
         f"of them take pods. How many say 200 at its health check node port?",
-        setup=behind(
-            name=name,
-            replicas=replicas,
-            where="" if spread else f"nodeName: {home}",
-            extra="externalTrafficPolicy: Local",
-        ),
+        setup=behind(name, replicas=replicas, home="" if spread else home, extra="externalTrafficPolicy: Local"),
         experiment=experiment,
         hints=["Each node answers for itself: is a pod of the Service here?"],
     )
@@ -192,7 +182,7 @@ def how_many_answer(dice: random.Random) -> Exercise:
         f"{'opens' if connections == 1 else 'open'} one connection each to its external address, and "
         f"{'sends' if connections == 1 else 'send'} {requests} requests over it. How many different pods can "
         f"**at most** have answered?",
-        setup=behind(name=name, replicas=replicas),
+        setup=behind(name, replicas=replicas),
         experiment=experiment,
         wrong={
             str(requests): "Requests choose nothing.",
@@ -207,7 +197,7 @@ def mend_the_front(dice: random.Random) -> Exercise:
     name, port = dice.choice(("museum", "theatre", "cinema", "opera")), dice.choice((80, 8080, 8888))
     listens = dice.choice((8080, 8081, 9000))
     fault = dice.choice(("range", "class", "target", "selector"))
-    given: dict[str, object] = {"name": name, "port": port, "listens": listens}
+    given: dict[str, Any] = {"port": port, "listens": listens}
     given |= {
         "range": {"extra": f"loadBalancerSourceRanges: [{dice.choice(('203.0.113.0/24', '10.138.0.2/32'))}]"},
         "class": {"extra": f"loadBalancerClass: example.com/{dice.choice(('metal', 'internal', 'edge'))}"},
@@ -237,7 +227,7 @@ kubectl expose deployment {name} --type=LoadBalancer --port={port} --target-port
         title="No show tonight",
         asks=f"Service `{name}` should answer everybody outside at its external address, port {port}; its program listens on "
         f"{listens}. It does not. Mend it (you may make the Service anew).",
-        setup=behind(**given),
+        setup=behind(name, **given),
         checks=[answers],
         hints=[
             f"Has it an external address? kubectl get service {name}. If not: who should give it one?",

@@ -6,37 +6,10 @@ import random
 
 from kubelab import checks
 from kubelab.exercises import Exercise
+from kubelab.manifests import applied, deployment, netexec, service
 from kubelab.port import Port
 
-AGNHOST = "registry.k8s.io/e2e-test-images/agnhost:2.53"
 NAMES = ("heron", "swift", "robin", "finch", "egret", "raven", "lark", "wren")
-
-
-def deployment(name: str, replicas: int, container: str) -> str:
-    return f"""---
-apiVersion: apps/v1
-kind: Deployment
-metadata: {{name: {name}}}
-spec:
-  replicas: {replicas}
-  selector: {{matchLabels: {{app: {name}}}}}
-  template:
-    metadata: {{labels: {{app: {name}}}}}
-    spec: {{containers: [{container}]}}
-"""
-
-
-def service(name: str, target: int, more: str = "") -> str:
-    return f"""---
-apiVersion: v1
-kind: Service
-metadata: {{name: {name}}}
-spec: {{selector: {{app: {name}}}, ports: [{{port: 80, targetPort: {target}}}]{more}}}
-"""
-
-
-def applied(text: str) -> str:
-    return f"kubectl apply -f - <<'EOF'\n{text}EOF\n"
 
 
 def who_takes_part(dice: random.Random) -> Exercise:
@@ -48,8 +21,8 @@ def who_takes_part(dice: random.Random) -> Exercise:
     probe = "{exec: {command: [ls, /tmp/ready]}, periodSeconds: 2}"
     setup = (
         applied(
-            deployment(name, replicas, f"{{name: main, image: {AGNHOST}, args: [netexec], readinessProbe: {probe}}}")
-            + service(name, 8080)
+            deployment(name, netexec(8080, f"readinessProbe: {probe}"), replicas=replicas),
+            service(name, "[{port: 80, targetPort: 8080}]"),
         )
         + "sleep 5\n"
         f"for pod in $(kubectl get pods -l app={name} -o name | head -n {ready}); do kubectl exec $pod -- touch /tmp/ready; "
@@ -106,10 +79,9 @@ def what_does_it_say(dice: random.Random) -> Exercise:
     setup = applied(
         deployment(
             name,
-            1,
             f"{{name: nginx, image: 'nginx:1.27', {kind}: {{{probe}, periodSeconds: {period}, failureThreshold: {threshold}}}}}",
-        )
-        + service(name, 80)
+        ),
+        service(name, "[{port: 80}]"),
     )
 
     def experiment(port: Port) -> checks.Outcome:
@@ -155,12 +127,14 @@ def still_there(dice: random.Random) -> Exercise:
     hook = dice.choice((0, 5, 10, 15, 20))
     grace = dice.choice((30, 30, 8))
     asked = dice.choice((3, 6, 12, 18, 24))
-    lifecycle = f", lifecycle: {{preStop: {{exec: {{command: [sleep, '{hook}']}}}}}}" if hook else ""
-    container = f"{{name: main, image: {AGNHOST}, args: [netexec]{lifecycle}}}"
-    text = deployment(name, 1, container).replace(
-        "spec: {containers", f"spec: {{terminationGracePeriodSeconds: {grace}, containers"
+    lifecycle = f"lifecycle: {{preStop: {{exec: {{command: [sleep, '{hook}']}}}}}}" if hook else ""
+    setup = (
+        applied(
+            deployment(name, netexec(8080, lifecycle), spec=f"terminationGracePeriodSeconds: {grace}"),
+            service(name, "[{port: 80, targetPort: 8080}]"),
+        )
+        + f"kubectl rollout status deployment {name}"
     )
-    setup = applied(text + service(name, 8080)) + f"kubectl rollout status deployment {name}"
 
     def experiment(port: Port) -> checks.Outcome:
         port.run_outside(f"kubectl scale deployment {name} --replicas=0")
@@ -205,14 +179,9 @@ def mend_the_probe(dice: random.Random) -> Exercise:
             "exec: {command: [ls, /var/up]}",
         )
     )
-    args = f"[netexec, --http-port={number}, --udp-port=-1]"
     setup = applied(
-        deployment(
-            name,
-            replicas,
-            f"{{name: main, image: {AGNHOST}, args: {args}, readinessProbe: {{{wrong}, periodSeconds: 2}}}}",
-        )
-        + service(name, number)
+        deployment(name, netexec(number, f"readinessProbe: {{{wrong}, periodSeconds: 2}}"), replicas=replicas),
+        service(name, f"[{{port: 80, targetPort: {number}}}]"),
     )
 
     def probed(subject: checks.Subject) -> checks.Finding:

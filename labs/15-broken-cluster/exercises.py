@@ -5,51 +5,31 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 
-from kubelab import checks, words
+from kubelab import checks, manifests, words
 from kubelab.exercises import Exercise
+from kubelab.manifests import AGNHOST, deployment, netexec, service
 from kubelab.port import Port
 from kubesim.net.trace import Verdict
 
 CLIENT = "pod/client"
-AGNHOST = "registry.k8s.io/e2e-test-images/agnhost:2.53"
 NAMES = ("books", "mail", "maps", "music", "news", "photos", "radio", "sport", "trains", "weather")
 
 
-def program(name: str, replicas: int, labels: str, listens: int, port_name: str = "", probe: str = "") -> str:
-    ports = f"\n        ports: [{{name: {port_name}, containerPort: {listens}}}]" if port_name else ""
-    ready = f"\n        readinessProbe: {{periodSeconds: 1, failureThreshold: 1, {probe}}}" if probe else ""
-    return f"""---
-apiVersion: apps/v1
-kind: Deployment
-metadata: {{name: {name}}}
-spec:
-  replicas: {replicas}
-  selector: {{matchLabels: {{app: {name}}}}}
-  template:
-    metadata: {{labels: {labels}}}
-    spec:
-      terminationGracePeriodSeconds: 1
-      containers:
-      - name: main
-        image: {AGNHOST}
-        args: [netexec, --http-port={listens}, --udp-port=-1]{ports}{ready}
-"""
+def program(name: str, replicas: int, listens: int, *, labels: str = "", port_name: str = "", probe: str = "") -> str:
+    ports = f"ports: [{{name: {port_name}, containerPort: {listens}}}]" if port_name else ""
+    ready = f"readinessProbe: {{periodSeconds: 1, failureThreshold: 1, {probe}}}" if probe else ""
+    more = ", ".join(filter(None, (ports, ready)))
+    return deployment(
+        name, netexec(listens, more), replicas=replicas, labels=labels, spec="terminationGracePeriodSeconds: 1"
+    )
 
 
-def service(name: str, selector: str, port: int, target: int | str, extra: str = "") -> str:
-    return f"""---
-apiVersion: v1
-kind: Service
-metadata: {{name: {name}}}
-spec:
-  {extra}
-  selector: {selector}
-  ports: [{{port: {port}, targetPort: {target}}}]
-"""
+def called(name: str, target: int | str, selector: str = "", spec: str = "") -> str:
+    return service(name, f"[{{port: 80, targetPort: {target}}}]", selector=selector, spec=spec)
 
 
 def applied(*documents: str) -> str:
-    return f"kubectl apply -f - <<'EOF'\n{''.join(documents)}EOF\nsleep 8\n"
+    return manifests.applied(*documents) + "sleep 8\n"
 
 
 # A fault: what is there, and what mends it.  Each is drawn with a name, a number of pods and the port that they listen on.
@@ -61,22 +41,22 @@ def misspelt(dice: random.Random, name: str, count: int, listens: int) -> tuple[
     at = dice.randrange(len(name) - 1)
     wrong = name[:at] + name[at + 1] + name[at] + name[at + 2 :]
     wrong = wrong if wrong != name else f"{name}s"
-    setup = applied(program(name, count, f"{{app: {name}}}", listens), service(name, f"{{app: {wrong}}}", 80, listens))
+    setup = applied(program(name, count, listens), called(name, listens, f"app: {wrong}"))
     return setup, f"""kubectl patch service {name} -p '{{"spec":{{"selector":{{"app":"{name}"}}}}}}'"""
 
 
 def wrong_target(dice: random.Random, name: str, count: int, listens: int) -> tuple[str, str]:
     """F3: port and targetPort taken for one number."""
     target = dice.choice((80, listens + 1))
-    setup = applied(program(name, count, f"{{app: {name}}}", listens), service(name, f"{{app: {name}}}", 80, target))
+    setup = applied(program(name, count, listens), called(name, target))
     return setup, _target(name, listens)
 
 
 def drifted_name(dice: random.Random, name: str, count: int, listens: int) -> tuple[str, str]:
     """F6: a named targetPort that no pod has."""
     setup = applied(
-        program(name, count, f"{{app: {name}}}", listens, port_name=dice.choice(("web", "main", "http-alt"))),
-        service(name, f"{{app: {name}}}", 80, "http"),
+        program(name, count, listens, port_name=dice.choice(("web", "main", "http-alt"))),
+        called(name, "http"),
     )
     return setup, _target(name, listens)
 
@@ -85,9 +65,9 @@ def too_broad(dice: random.Random, name: str, count: int, listens: int) -> tuple
     """F4: the selector is true of somebody else's pods, who listen elsewhere."""
     tier = dice.choice(("front", "back", "edge"))
     setup = applied(
-        program(name, count, f"{{app: {name}, tier: {tier}}}", listens),
-        program(f"{name}-jobs", dice.randint(1, 2), f"{{app: {name}-jobs, tier: {tier}}}", listens + 7),
-        service(name, f"{{tier: {tier}}}", 80, listens),
+        program(name, count, listens, labels=f"tier: {tier}"),
+        program(f"{name}-jobs", dice.randint(1, 2), listens + 7, labels=f"tier: {tier}"),
+        called(name, listens, f"tier: {tier}"),
     )
     return setup, f"""kubectl patch service {name} -p '{{"spec":{{"selector":{{"app":"{name}"}}}}}}'"""
 
@@ -95,9 +75,7 @@ def too_broad(dice: random.Random, name: str, count: int, listens: int) -> tuple
 def wrong_probe(dice: random.Random, name: str, count: int, listens: int) -> tuple[str, str]:
     """F5: the probe asks where nobody listens."""
     probe = f"tcpSocket: {{port: {listens + dice.randint(1, 9)}}}"
-    setup = applied(
-        program(name, count, f"{{app: {name}}}", listens, probe=probe), service(name, f"{{app: {name}}}", 80, listens)
-    )
+    setup = applied(program(name, count, listens, probe=probe), called(name, listens))
     path = "/spec/template/spec/containers/0/readinessProbe/tcpSocket/port"
     return setup, (
         f"""kubectl patch deployment {name} --type=json -p '[{{"op":"replace","path":"{path}","value":{listens}}}]'"""
@@ -108,8 +86,8 @@ def wrong_probe(dice: random.Random, name: str, count: int, listens: int) -> tup
 def no_address(dice: random.Random, name: str, count: int, listens: int) -> tuple[str, str]:
     """F13: a headless Service whose clients call the port."""
     setup = applied(
-        program(name, count, f"{{app: {name}}}", listens),
-        service(name, f"{{app: {name}}}", 80, listens, "clusterIP: None"),
+        program(name, count, listens),
+        called(name, listens, spec="clusterIP: None"),
     )
     return setup, f"kubectl delete service {name}\nkubectl expose deployment {name} --port=80 --target-port={listens}"
 
@@ -126,9 +104,7 @@ spec:
   policyTypes: [Ingress]
   ingress: [{{from: [{{podSelector: {{matchLabels: {{role: {who}}}}}}}]}}]
 """
-    setup = applied(
-        program(name, count, f"{{app: {name}}}", listens), service(name, f"{{app: {name}}}", 80, listens), policy
-    )
+    setup = applied(program(name, count, listens), called(name, listens), policy)
     return setup, (
         f"""kubectl patch networkpolicy {name} --type=json -p '[{{"op":"add","path":"/spec/ingress/0/from/-","value":"""
         """{"podSelector":{"matchLabels":{"app":"client"}}}}]'"""
@@ -138,8 +114,8 @@ spec:
 def two_at_once(dice: random.Random, name: str, count: int, listens: int) -> tuple[str, str]:
     """F1 over F3: the second fault shows itself when the first is mended."""
     setup = applied(
-        program(name, count, f"{{app: {name}}}", listens),
-        service(name, f"{{app: {name}-web}}", 80, dice.choice((80, listens + 1))),
+        program(name, count, listens),
+        called(name, dice.choice((80, listens + 1)), f"app: {name}-web"),
     )
     return (
         setup,
@@ -233,9 +209,7 @@ spec: {{nodeName: {node}, containers: [{{name: main, image: "{AGNHOST}", args: [
         f'[{{"matchExpressions":[{{"key":"kubernetes.io/hostname","operator":"NotIn","values":["{away}"]}}]}}]}}}}}}}}}}}}}}'
     )
     setup = (
-        applied(
-            program(name, count, f"{{app: {name}}}", listens), service(name, f"{{app: {name}}}", 80, listens), callers
-        )
+        applied(program(name, count, listens), called(name, listens), callers)
         + f"kubectl -n kube-system patch daemonset kube-proxy -p '{affinity}'\nsleep 20\n"
         + f"kubectl rollout restart deployment {name}\nkubectl rollout status deployment {name}\nsleep 5\n"
     )
