@@ -3,12 +3,37 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from kubesim.ingress.configuration import Server
 
 Object = dict[str, Any]
+Key = tuple[str, str]
+
+
+class Refused(Exception):
+    """What cannot be used; the message is logged."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Objects:
+    """What a provider sees behind the Services that its own objects name; `slices`: by a Service's namespace and name."""
+
+    slices: Callable[[str, str], Iterable[Object]] = lambda _namespace, _service: ()
+    secrets: Mapping[Key, Object] = field(default_factory=dict)
+    nodes: Iterable[Object] = ()
+
+    def key_pair(self, namespace: str, name: str) -> tuple[str, str]:
+        """Certificate and key of the Secret of that name."""
+        secret = self.secrets.get((namespace, name))
+        if secret is None:
+            raise Refused(f"secret {namespace}/{name} does not exist")
+        pair = key_pair(secret)
+        if pair is None:
+            raise Refused(f"secret {namespace}/{name} is missing the tls.crt or tls.key entry")
+        return pair
 
 
 def endpoints(slices: Iterable[Object], port: Object, scheme: str) -> list[Server]:
@@ -48,6 +73,11 @@ def native(service: Object, port: Object, scheme: str) -> list[Server]:
     """The Service's own address, so that kube-proxy chooses the pod; empty where it has none."""
     address = service["spec"].get("clusterIP", "")
     return [] if address in ("", "None") else [Server(url=f"{scheme}://{bracketed(address)}:{port['port']}")]
+
+
+def external(service: Object, port: Object, scheme: str) -> list[Server]:
+    """The name that a Service of type ExternalName stands for."""
+    return [Server(url=f"{scheme}://{bracketed(service['spec']['externalName'])}:{port['port']}")]
 
 
 def scheme_of(port: Object) -> str:

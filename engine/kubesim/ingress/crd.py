@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from kubesim.ingress import backends
+from kubesim.ingress.backends import Refused
 from kubesim.ingress.configuration import Configuration, Cookie, Router, Server, Service, Share, Tls, Transport
-from kubesim.ingress.routing import CLASS_ANNOTATION, DEFAULT_CLASS, normalize
+from kubesim.ingress.routing import annotated, normalize, rule_mark
 
 Object = dict[str, Any]
 Key = tuple[str, str]
@@ -38,7 +39,7 @@ class Options:
 
 
 @dataclass(slots=True, kw_only=True)
-class Objects:
+class Objects(backends.Objects):
     """What the provider sees of the cluster."""
 
     routes: Iterable[Object] = ()
@@ -47,13 +48,6 @@ class Objects:
     transports: Iterable[Object] = ()
     stores: Iterable[Object] = ()
     kube_services: Mapping[Key, Object] = field(default_factory=dict)
-    slices: Callable[[str, str], Iterable[Object]] = lambda _namespace, _service: ()
-    secrets: Mapping[Key, Object] = field(default_factory=dict)
-    nodes: Iterable[Object] = ()
-
-
-class _Refused(Exception):
-    """What cannot be used; the message is logged."""
 
 
 def configuration(objects: Objects, options: Options | None = None) -> Configuration:
@@ -63,11 +57,6 @@ def configuration(objects: Objects, options: Options | None = None) -> Configura
 
 def make_id(namespace: str, name: str) -> str:
     return normalize(f"{namespace}-{name}")
-
-
-def rule_mark(rule: str) -> str:
-    """The first ten bytes of the rule's hash, by which routers are told apart (makeServiceKey)."""
-    return hashlib.sha256(rule.encode()).hexdigest()[:20]
 
 
 class _Provider:
@@ -96,11 +85,8 @@ class _Provider:
 
     def _wanted(self, objects: Iterable[Object]) -> Iterable[Object]:
         for each in objects:
-            metadata = each["metadata"]
-            annotated = (metadata.get("annotations") or {}).get(CLASS_ANNOTATION, "")
-            wanted = self._options.ingress_class
-            here = not self._options.namespaces or metadata["namespace"] in self._options.namespaces
-            if here and (annotated == wanted or (not wanted and annotated == DEFAULT_CLASS)):
+            here = not self._options.namespaces or each["metadata"]["namespace"] in self._options.namespaces
+            if here and annotated(each, self._options.ingress_class):
                 yield each
 
     @staticmethod
@@ -117,7 +103,7 @@ class _Provider:
         spec, metadata = obj["spec"], obj["metadata"]
         try:
             self._tls(metadata["namespace"], (spec.get("tls") or {}).get("secretName", ""))
-        except _Refused as error:
+        except Refused as error:
             self._problem(obj, f'Error configuring TLS error="{error}"')
         for route in spec.get("routes") or ():
             if route.get("kind", "Rule") != "Rule":
@@ -127,7 +113,7 @@ class _Provider:
             else:
                 try:
                     self._router(obj, route)
-                except _Refused as error:
+                except Refused as error:
                     self._problem(obj, f'error="{error}"')
 
     def _router(self, obj: Object, route: Object) -> None:
@@ -170,7 +156,7 @@ class _Provider:
         if "@" in name:
             return str(name)
         if other != namespace and not self._options.allow_cross_namespace:
-            raise _Refused(
+            raise Refused(
                 f"invalid reference to {what} {name}: {what} {other}/{name} is not in the IngressRoute namespace {namespace}"
             )
         return make_id(other, name)
@@ -184,10 +170,10 @@ class _Provider:
                 weighted = spec["weighted"]
                 self._weighted(namespace, weighted.get("services") or [], weighted.get("sticky"), self._id(obj))
             elif "mirroring" in spec:
-                raise _Refused("not simulated: mirroring")
+                raise Refused("not simulated: mirroring")
             else:
-                raise _Refused("unspecified service type")
-        except _Refused as error:
+                raise Refused("unspecified service type")
+        except Refused as error:
             self._problem(obj, f'Error while building TraefikService error="{error}"', "serviceName")
 
     def _weighted(self, namespace: str, given: list[Object], sticky: Object | None, name: str) -> None:
@@ -205,7 +191,7 @@ class _Provider:
         if "@" in name:
             return name, None
         if other != namespace and not self._options.allow_cross_namespace:
-            raise _Refused(f"service {other}/{name} not in the parent resource namespace {namespace}")
+            raise Refused(f"service {other}/{name} not in the parent resource namespace {namespace}")
         if given.get("kind") == "TraefikService":
             return make_id(other, name), None
         port = given.get("port")
@@ -221,34 +207,34 @@ class _Provider:
     def _servers(self, namespace: str, given: Object) -> list[Server]:
         name = given["name"]
         if given.get("strategy", "") not in STRATEGIES:
-            raise _Refused(f"not simulated: load balancing strategy {given['strategy']}")
+            raise Refused(f"not simulated: load balancing strategy {given['strategy']}")
         if given.get("healthCheck"):
-            raise _Refused("not simulated: healthCheck")
+            raise Refused("not simulated: healthCheck")
         service = self._objects.kube_services.get((namespace, name))
         if service is None:
-            raise _Refused(f"kubernetes service not found: {namespace}/{name}")
+            raise Refused(f"kubernetes service not found: {namespace}/{name}")
         spec = service["spec"]
         external = spec.get("type") == "ExternalName"
         port = service_port(service, given.get("port"))
         if port is None:
-            raise _Refused(f"service port not found: {namespace}/{name}")
+            raise Refused(f"service port not found: {namespace}/{name}")
         scheme = given.get("scheme") or backends.scheme_of(port)
         if given.get("nativeLB", self._options.native_lb_by_default):
             servers = backends.native(service, port, scheme)
             if not servers:
-                raise _Refused(
+                raise Refused(
                     f"getting native Kubernetes Service address: no clusterIP found for service: {namespace}/{name}"
                 )
             return servers
         if external:
             if not self._options.allow_external_name_services:
-                raise _Refused(f"externalName services not allowed: {namespace}/{name}")
-            return [Server(url=f"{scheme}://{backends.bracketed(spec['externalName'])}:{port['port']}")]
+                raise Refused(f"externalName services not allowed: {namespace}/{name}")
+            return backends.external(service, port, scheme)
         if given.get("nodePortLB") and spec.get("type") == "NodePort":
             return backends.node_ports(self._objects.nodes, port, scheme)
         servers = backends.endpoints(self._objects.slices(namespace, name), port, scheme)
         if not servers and not self._options.allow_empty_services:
-            raise _Refused(f"no endpoints found for {namespace}/{name}")
+            raise Refused(f"no endpoints found for {namespace}/{name}")
         return servers
 
     # -- middlewares ----------------------------------------------------------------------------------------
@@ -262,7 +248,7 @@ class _Provider:
                 spec["chain"]["middlewares"] = [self._reference(namespace, each, "middleware") for each in given]
             if "basicAuth" in spec:
                 spec["basicAuth"]["users"] = self._users(namespace, spec["basicAuth"].pop("secret", ""))
-        except _Refused as error:
+        except Refused as error:
             self._problem(obj, f'Error while reading middleware error="{error}"', "middlewareName")
             return
         self._found.middlewares[self._id(obj)] = spec
@@ -270,10 +256,10 @@ class _Provider:
     def _users(self, namespace: str, name: str) -> list[str]:
         """Lines "name:hash" of a Secret's one entry, or what a Secret of type basic-auth says."""
         if not name:
-            raise _Refused("auth secret must be set")
+            raise Refused("auth secret must be set")
         secret = self._objects.secrets.get((namespace, name))
         if secret is None:
-            raise _Refused(f"failed to load auth credentials: secret '{namespace}/{name}' not found")
+            raise Refused(f"failed to load auth credentials: secret '{namespace}/{name}' not found")
         data = {
             key: base64.b64decode(value).decode("utf-8", "replace") for key, value in (secret.get("data") or {}).items()
         }
@@ -281,7 +267,7 @@ class _Provider:
             digest = base64.b64encode(hashlib.sha1(data.get("password", "").encode()).digest()).decode()
             return [f"{data.get('username', '')}:{{SHA}}{digest}"]
         if len(data) != 1:
-            raise _Refused(
+            raise Refused(
                 f"failed to load auth credentials: found {len(data)} elements for secret '{namespace}/{name}', must be single "
                 "element exactly"
             )
@@ -294,13 +280,7 @@ class _Provider:
     def _tls(self, namespace: str, name: str) -> tuple[str, str] | None:
         if not name:
             return None
-        secret = self._objects.secrets.get((namespace, name))
-        if secret is None:
-            raise _Refused(f"secret {namespace}/{name} does not exist")
-        pair = backends.key_pair(secret)
-        if pair is None:
-            raise _Refused(f"secret {namespace}/{name} is missing the tls.crt or tls.key entry")
-        self._certificates[f"{namespace}/{name}"] = pair
+        pair = self._certificates[f"{namespace}/{name}"] = self._objects.key_pair(namespace, name)
         return pair
 
     def _store(self, obj: Object) -> None:
@@ -314,7 +294,7 @@ class _Provider:
             self._found.default_certificate = self._tls(
                 namespace, (spec.get("defaultCertificate") or {}).get("secretName", "")
             )
-        except _Refused as error:
+        except Refused as error:
             self._problem(obj, f'Error configuring TLS error="{error}"', "TLSStore")
 
 

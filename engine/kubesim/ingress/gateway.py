@@ -8,14 +8,13 @@ Sources: traefik `pkg/provider/kubernetes/gateway/{kubernetes,httproute}.go`; Ga
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from kubesim.ingress import backends, gateway_rules
 from kubesim.ingress.configuration import Configuration, Router, Server, Service, Share, Tls
-from kubesim.ingress.crd import rule_mark
-from kubesim.ingress.routing import normalize
+from kubesim.ingress.routing import normalize, rule_mark
 from kubesim.machinery import selectors
 
 Object = dict[str, Any]
@@ -41,7 +40,7 @@ class Options:
 
 
 @dataclass(slots=True, kw_only=True)
-class Objects:
+class Objects(backends.Objects):
     """What the provider sees of the cluster.  `entry_points`: name -> port, in the order of the command line."""
 
     classes: Iterable[Object] = ()
@@ -50,8 +49,6 @@ class Objects:
     grants: Iterable[Object] = ()
     namespaces: Iterable[Object] = ()
     services: Mapping[Key, Object] = field(default_factory=dict)
-    slices: Callable[[str, str], Iterable[Object]] = lambda _namespace, _service: ()
-    secrets: Mapping[Key, Object] = field(default_factory=dict)
     middlewares: Iterable[Key] = ()
     entry_points: Mapping[str, int] = field(default_factory=dict)
 

@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kubesim.ingress import backends, rules
 from kubesim.ingress.annotations import AnnotationError, Settings
+from kubesim.ingress.backends import Refused
 from kubesim.ingress.configuration import LOWEST, Configuration, Origin, Router, Server, Service
 
 Object = dict[str, Any]
@@ -50,19 +51,12 @@ class Options:
 
 
 @dataclass(slots=True, kw_only=True)
-class Objects:
+class Objects(backends.Objects):
     """What the provider sees of the cluster."""
 
     ingresses: Iterable[Object] = ()
     classes: Iterable[Object] = ()
     services: Mapping[Key, Object] = field(default_factory=dict)
-    slices: Callable[[str, str], Iterable[Object]] = lambda _namespace, _service: ()
-    secrets: Mapping[Key, Object] = field(default_factory=dict)
-    nodes: Iterable[Object] = ()
-
-
-class _Refused(Exception):
-    """A backend or a path that cannot be used; the message is logged."""
 
 
 def configuration(objects: Objects, options: Options | None = None) -> Configuration:
@@ -79,6 +73,17 @@ def wanted(ingress: Object, objects: Objects, options: Options) -> bool:
 def normalize(text: str) -> str:
     """Letters and digits, with one "-" for whatever stands between them."""
     return "-".join(re.findall(r"[^\W_]+", text))
+
+
+def rule_mark(rule: str) -> str:
+    """The first ten bytes of the rule's hash, by which routers are told apart (makeServiceKey)."""
+    return hashlib.sha256(rule.encode()).hexdigest()[:20]
+
+
+def annotated(obj: Object, wanted: str) -> bool:
+    """Is this ours by its annotation, where the provider's flag `ingressclass` says `wanted`?"""
+    named = (obj["metadata"].get("annotations") or {}).get(CLASS_ANNOTATION, "")
+    return bool(named == wanted or (not wanted and named == DEFAULT_CLASS))
 
 
 def port_text(backend: Object) -> str:
@@ -129,12 +134,7 @@ class _Provider:
 
     def wanted(self, ingress: Object, classes: set[str]) -> bool:
         named = ingress["spec"].get("ingressClassName")
-        if named is not None:
-            return named in classes
-        annotated = (ingress["metadata"].get("annotations") or {}).get(CLASS_ANNOTATION, "")
-        return bool(
-            annotated == self._options.ingress_class or (not self._options.ingress_class and annotated == DEFAULT_CLASS)
-        )
+        return annotated(ingress, self._options.ingress_class) if named is None else named in classes
 
     # -- one Ingress ----------------------------------------------------------------------------------------
 
@@ -159,7 +159,7 @@ class _Provider:
                     routers.setdefault(key, []).append(found)
         for key, same in routers.items():
             for router in same:
-                mark = f"-{hashlib.sha256(router.rule.encode()).hexdigest()[:20]}" if len(same) > 1 else ""
+                mark = f"-{rule_mark(router.rule)}" if len(same) > 1 else ""
                 self._found.routers[key + mark] = router
 
     def _default(self, ingress: Object, backend: Object, model: Router) -> None:
@@ -168,7 +168,7 @@ class _Provider:
             return
         try:
             service = self._service(ingress, backend)
-        except (_Refused, AnnotationError) as error:
+        except (Refused, AnnotationError) as error:
             self._problem(ingress, f'Cannot create service error="{error}"')
             return
         self._found.services[DEFAULT_BACKEND] = service
@@ -189,7 +189,7 @@ class _Provider:
             name = normalize(f"{namespace}-{backend['service']['name']}-{port_text(backend)}")
             self._found.services[name] = service
             text = self._rule(rule.get("host", ""), path, settings)
-        except (_Refused, AnnotationError) as error:
+        except (Refused, AnnotationError) as error:
             self._problem(ingress, f'Cannot create service error="{error}"')
             return None
         return replace(model, rule=text, service=name, origin=_origin(ingress, backend))
@@ -218,7 +218,7 @@ class _Provider:
             if path.get("pathType", "") in ("", "ImplementationSpecific"):
                 matcher = settings.text("pathmatcher", matcher)
                 if matcher not in MATCHERS:
-                    raise _Refused(f"invalid path matcher: {matcher}")
+                    raise Refused(f"invalid path matcher: {matcher}")
             elif path["pathType"] == "Exact":
                 matcher = "Path"
             parts.append(path_rule(matcher, path["path"], self._options.strict_prefix_matching))
@@ -229,36 +229,36 @@ class _Provider:
     def _service(self, ingress: Object, backend: Object) -> Service:
         """The servers of a backend; refused where there are none, unless empty services are allowed."""
         if backend.get("resource"):
-            raise _Refused("resource backends are not supported")
+            raise Refused("resource backends are not supported")
         if not backend.get("service"):
-            raise _Refused("missing service definition")
+            raise Refused("missing service definition")
         namespace, name = ingress["metadata"].get("namespace", ""), backend["service"]["name"]
         service = self._objects.services.get((namespace, name))
         if service is None:
-            raise _Refused("service not found")
+            raise Refused("service not found")
         spec = service["spec"]
         external = spec.get("type") == "ExternalName"
         if external and not self._options.allow_external_name_services:
-            raise _Refused(f"externalName services not allowed: {namespace}/{name}")
+            raise Refused(f"externalName services not allowed: {namespace}/{name}")
         wanted = backend["service"].get("port") or {}
         port = next((each for each in spec.get("ports") or () if _same_port(wanted, each)), None)
         if port is None:
-            raise _Refused("service port not found")
+            raise Refused("service port not found")
         settings = Settings(service["metadata"].get("annotations"), "service")
         scheme = settings.text("serversscheme") or backends.scheme_of(port)
         servers: list[Server]
         if settings.truth("nodeportlb") and spec.get("type") == "NodePort":
             servers = self._node_ports(port, scheme)
         elif external:
-            servers = [Server(url=f"{scheme}://{backends.bracketed(spec['externalName'])}:{port['port']}")]
+            servers = backends.external(service, port, scheme)
         elif settings.truth("nativelb", self._options.native_lb_by_default):
-            if spec.get("clusterIP", "") in ("", "None"):
-                raise _Refused(f"no clusterIP found for service: {namespace}/{name}")
-            servers = [Server(url=f"{scheme}://{backends.bracketed(spec['clusterIP'])}:{port['port']}")]
+            servers = backends.native(service, port, scheme)
+            if not servers:
+                raise Refused(f"no clusterIP found for service: {namespace}/{name}")
         else:
             servers = backends.endpoints(self._objects.slices(namespace, name), port, scheme)
         if not servers and not self._options.allow_empty_services:
-            raise _Refused("Skipping service: no endpoints found")
+            raise Refused("Skipping service: no endpoints found")
         return Service(
             servers=tuple(servers),
             pass_host_header=settings.truth("passhostheader", True) is not False,
@@ -268,12 +268,12 @@ class _Provider:
 
     def _node_ports(self, port: Object, scheme: str) -> list[Server]:
         if self._options.disable_cluster_scope_resources:
-            raise _Refused("nodes lookup is disabled")
+            raise Refused("nodes lookup is disabled")
         if not port.get("nodePort"):
-            raise _Refused("service port has no node port")
+            raise Refused("service port has no node port")
         servers = backends.node_ports(self._objects.nodes, port, scheme)
         if not servers:
-            raise _Refused("no nodes found")
+            raise Refused("no nodes found")
         return servers
 
     # -- certificates ---------------------------------------------------------------------------------------
@@ -284,16 +284,11 @@ class _Provider:
             name = each.get("secretName", "")
             if not name:
                 continue
-            secret = self._objects.secrets.get((namespace, name))
-            if secret is None:
-                self._problem(ingress, f'Error configuring TLS error="secret {namespace}/{name} does not exist"')
+            try:
+                self._certificates[f"{namespace}-{name}"] = self._objects.key_pair(namespace, name)
+            except Refused as error:
+                self._problem(ingress, f'Error configuring TLS error="{error}"')
                 return
-            pair = backends.key_pair(secret)
-            if pair is None:
-                missing = f"secret {namespace}/{name} is missing the tls.crt or tls.key entry"
-                self._problem(ingress, f'Error configuring TLS error="{missing}"')
-                return
-            self._certificates[f"{namespace}-{name}"] = pair
 
 
 def _origin(ingress: Object, backend: Object) -> Origin:
