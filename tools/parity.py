@@ -3,58 +3,74 @@
     python tools/parity.py 02 05 [--no-states] [--no-cells]
 
 A line for each step of each lab, "✓" where both clusters show the same, "·" where the live side cannot know, "✗" where they
-differ.  A lab takes one to ten minutes: real kubectl, real waiting.  The exit code is 1 if anything differs.
+differ.  A lab takes one to twenty minutes: real kubectl, real waiting.  The exit code is 1 if anything differs.  A lab that
+changes the cluster itself (`whole_cluster`) gets a new stand-in each time that it is opened.
 """
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
+from kubelab import folders, parity, spec
+from kubelab import lab as lab_module
+
 ROOT = Path(__file__).resolve().parent.parent
-# How many times as fast as yours the stand-in's clock goes.  Where a lab counts what is lost in a rollout, `sleep` on the
-# client's side must not be too long a time on the cluster's.
-SPEED, SPEEDS = 20.0, {"12-readiness": 5.0}
+sys.path.insert(0, str(ROOT / "tests" / "lab"))
+
+# How many times as fast as yours the stand-in's clock goes.  Where a lab counts what is lost in a rollout, or pauses within
+# a time limit of the cluster's, `sleep` on the client's side must not be too long a time on the cluster's.
+SPEED, SPEEDS = 20.0, {"11-affinity": 4.0, "12-readiness": 5.0}
 
 
-def compare(name: str, options: list[str]) -> None:
-    """One lab, on a stand-in of its own preset.  SystemExit or LearnerError when something differs."""
+@contextlib.contextmanager
+def stand_in(lab: spec.Spec) -> Iterator[lab_module.Make]:
+    """A stand-in, and what makes the lab's namespace there."""
+    import live_standin
     import pytest
 
-    sys.path.insert(0, str(ROOT / "tests" / "lab"))
-    import live_standin
-
-    from kubelab import cli, folders, spec
-
-    lab = spec.load(folders.find(name))
     patch = pytest.MonkeyPatch()
     try:
         with (
             tempfile.TemporaryDirectory() as folder,
             live_standin.cluster(Path(folder), patch, preset=lab.preset, speed=SPEEDS.get(lab.name, SPEED)),
         ):
-            current = subprocess.run(
-                ["kubectl", "config", "current-context"], capture_output=True, text=True, check=True
-            )
-            command = ["parity", "--cluster", current.stdout.strip(), "--any-cluster", name, *options]
-            cli.main(command, standalone_mode=False)
+            command = ["kubectl", "config", "current-context"]
+            current = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+            yield lab_module.live(lab, current, any_cluster=True)
     finally:
         patch.undo()
 
 
+def compare(name: str, options: list[str]) -> int:
+    """One lab, on a stand-in of its own preset.  How many steps differ."""
+    lab = spec.load(folders.find(name))
+    runs = parity.runs(states="--no-states" not in options, cells="--no-cells" not in options)
+    with contextlib.ExitStack() as stands:
+        made: list[lab_module.Make] = []
+
+        def live() -> lab_module.Lab:
+            if lab.whole_cluster or not made:
+                stands.close()
+                made[:] = [stands.enter_context(stand_in(lab))]
+            return lab_module.Lab(lab, make=made[0])
+
+        return parity.report(lab, runs, lambda: lab_module.Lab(lab), live, lambda line: print(line, flush=True))
+
+
 def main(arguments: list[str]) -> int:
     options = [each for each in arguments if each.startswith("--")]
-    labs = [each for each in arguments if not each.startswith("--")]
+    labs = [each for each in arguments if not each.startswith("--")] or folders.names()
     if len(labs) == 1:
-        compare(labs[0], options)
-        return 0
+        differ = compare(labs[0], options)
+        print(f"{differ} steps differ." if differ else "No difference.")
+        return int(differ > 0)
     # A process each: a stand-in's server and its threads end with it.
-    status = 0
-    for name in labs:
-        status |= subprocess.run([sys.executable, __file__, name, *options], check=False).returncode
-    return status
+    return max(subprocess.run([sys.executable, __file__, name, *options], check=False).returncode for name in labs)
 
 
 if __name__ == "__main__":

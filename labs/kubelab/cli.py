@@ -137,7 +137,7 @@ def parity(cluster: str, any_cluster: bool, with_states: bool, with_cells: bool,
     from kubelab import lab as lab_module
     from kubelab import parity as parity_module
 
-    runs = [*([parity_module.in_states] if with_states else []), *([parity_module.in_cells] if with_cells else [])]
+    runs = parity_module.runs(states=with_states, cells=with_cells)
     differ = 0
     for name in labs or folders.names():
         of = spec.load(folders.find(name))
@@ -148,14 +148,7 @@ def parity(cluster: str, any_cluster: bool, with_states: bool, with_cells: bool,
             continue
         embedded = functools.partial(lab_module.Lab, of)
         live = functools.partial(lab_module.Lab, of, make=lab_module.live(of, cluster, any_cluster=any_cluster))
-        for run in runs:
-            for what, difference in parity_module.compare(run(of, embedded), run(of, live)):
-                known = difference is not None and difference.known
-                sign = "✓" if difference is None else "·" if known else "✗"
-                click.echo(f"{sign} {of.name:16} {what}{': beyond what can be known' if known else ''}")
-                if difference is not None and not known:
-                    click.echo(str(difference))
-                    differ += 1
+        differ += parity_module.report(of, runs, embedded, live, click.echo)
     if differ:
         raise LearnerError(f"{differ} step{'s' if differ != 1 else ''} differ{'s' if differ == 1 else ''}")
     click.echo("No difference.")

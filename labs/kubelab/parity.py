@@ -22,6 +22,7 @@ from kubelab.live.port import BEYOND
 from kubelab.spec import Spec
 
 Open = Callable[[], Lab]
+Run = Callable[[Spec, Open], "Iterator[Seen]"]
 
 # In this order: what is more particular first.
 MASKS = (
@@ -58,7 +59,7 @@ MASKS = (
     (r"[ \t]+", " "),
 )
 # What `kubectl rollout status` and `wait` say on the way depends on how fast it goes.
-ON_A_NODE = re.compile(r"^(?:On to )?NODE(?:, on the way back)?$")
+BY_CHANCE = re.compile(r"^(?:(?:On to )?NODE(?:, on the way back)?|N \S+-POD)$")
 ON_THE_WAY = re.compile(r"^Waiting for \S+ .*")
 # A request that a rollout lost (how often, curl's status and exit code): whether there is one depends on that as well.
 LOST = re.compile(r"^ *\d+ 000 (?:7|28)$")
@@ -105,6 +106,25 @@ def compare(embedded: Iterator[Seen], live: Iterator[Seen]) -> Iterator[tuple[st
             only = ((f"ended with {one.code}", *only[0]), (f"ended with {other.code}", *only[1]))
         found = Difference(what=one.what, embedded=only[0], live=only[1], known=other.beyond) if any(only) else None
         yield one.what, found
+
+
+def runs(*, states: bool = True, cells: bool = True) -> list[Run]:
+    """What is compared of a lab."""
+    return [*([in_states] if states else []), *([in_cells] if cells else [])]
+
+
+def report(spec: Spec, of: list[Run], embedded: Open, live: Open, tell: Callable[[str], None]) -> int:
+    """Compare a lab, tell of each step in a line, and in more where it differs.  How many steps differ."""
+    differ = 0
+    for run in of:
+        for what, difference in compare(run(spec, embedded), run(spec, live)):
+            known = difference is not None and difference.known
+            sign = "✓" if difference is None else "·" if known else "✗"
+            tell(f"{sign} {spec.name:16} {what}{': beyond what can be known' if known else ''}")
+            if difference is not None and not known:
+                tell(str(difference))
+                differ += 1
+    return differ
 
 
 def in_states(spec: Spec, start: Open) -> Iterator[Seen]:
@@ -164,9 +184,9 @@ def alike(text: str, namespace: str) -> tuple[str, ...]:
         for pattern, mask in MASKS:
             line = re.sub(pattern, mask, line)
         lines.append(line.strip())
-    # On which nodes pods come to be is chance: a packet then passes one node or two.
-    nodes = {each for each in lines if ON_A_NODE.match(each)}
-    return tuple(sorted([*nodes, *(each for each in lines if each and each not in nodes)]))
+    # On which nodes pods come to be is chance: a packet then passes one node or two, and finds more pods there or fewer.
+    by_chance = {each for each in lines if BY_CHANCE.match(each)}
+    return tuple(sorted([*by_chance, *(each for each in lines if each and each not in by_chance)]))
 
 
 def _cell(source: str, names: dict[str, Any], lab: Lab) -> tuple[str, str]:
