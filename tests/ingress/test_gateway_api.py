@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import Any
 
 import pytest
+from ingresslab import CODE, apply, ask, certificate, service_of, start, whoami
 
 from kubesim.cluster import Cluster
 from kubesim.ingress import gateway_rules
 
+PODS = (
+    whoami("web", "--name=web"),
+    whoami("canary", "--name=canary", namespace="other"),
+    service_of("secret", "canary", namespace="other"),
+)
 OBJECTS = r"""
 apiVersion: v1
 kind: Namespace
@@ -19,39 +24,6 @@ metadata: {name: team, labels: {shop: "yes"}}
 apiVersion: v1
 kind: Namespace
 metadata: {name: other}
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: web}
-spec:
-  selector: {matchLabels: {app: web}}
-  template:
-    metadata: {labels: {app: web}}
-    spec: {containers: [{name: web, image: traefik/whoami, args: [--name=web]}]}
----
-apiVersion: v1
-kind: Service
-metadata: {name: web}
-spec: {selector: {app: web}, ports: [{port: 80}]}
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: canary, namespace: other}
-spec:
-  selector: {matchLabels: {app: canary}}
-  template:
-    metadata: {labels: {app: canary}}
-    spec: {containers: [{name: web, image: traefik/whoami, args: [--name=canary]}]}
----
-apiVersion: v1
-kind: Service
-metadata: {name: canary, namespace: other}
-spec: {selector: {app: canary}, ports: [{port: 80}]}
----
-apiVersion: v1
-kind: Service
-metadata: {name: secret, namespace: other}
-spec: {selector: {app: canary}, ports: [{port: 80}]}
 ---
 apiVersion: gateway.networking.k8s.io/v1beta1
 kind: ReferenceGrant
@@ -182,23 +154,9 @@ spec:
 
 @pytest.fixture(scope="module")
 def cluster() -> Cluster:
-    found = Cluster("kind+traefik+gateway-api")
-    result = found.shell(
-        "openssl req -x509 -newkey rsa:2048 -nodes -keyout k -out c -subj /CN=safe.example 2>/dev/null\n"
-        f"kubectl create secret tls safe --cert=c --key=k\nkubectl apply -f - <<'EOF'\n{OBJECTS}\nEOF\nsleep 10\n"
-    )
-    assert result.stderr == ""
-    return found
+    return start("kind+traefik+gateway-api", certificate("safe") + apply(OBJECTS, *PODS) + "sleep 10\n")
 
 
-def ask(cluster: Cluster, url: str, options: str = "") -> str:
-    host = re.sub(r"^https?://|/.*$", "", url)
-    port = 30443 if url.startswith("https") else 30080
-    address = url.replace(host, f"{host}:{port}", 1)
-    return str(cluster.run_outside(f"curl -s {options} --resolve {host}:{port}:172.18.0.3 '{address}'").stdout)
-
-
-CODE = r"-o /dev/null -w '%{http_code} %{redirect_url}'"
 SEEN = [
     ("http://a.example/exact", "", "GET /exact HTTP/1.1"),
     ("http://a.example/cart/x?y=1", "", "GET /x?y=1 HTTP/1.1"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from ingresslab import apply
 
 from kubesim.cluster import Cluster
 from kubesim.loadbalancer import gce
@@ -29,8 +30,7 @@ def cluster() -> Cluster:
     found.shell(
         "kubectl create deployment web --image=luksa/kubia\n"
         "kubectl expose deployment web --port=80 --target-port=8080 --type=NodePort\n"
-        "kubectl expose deployment web --name=inner --port=80 --target-port=8080\n"
-        f"kubectl apply -f - <<'EOF'\n{json.dumps(obj)}\nEOF\n"
+        "kubectl expose deployment web --name=inner --port=80 --target-port=8080\n" + apply(json.dumps(obj))
     )
     return found
 

@@ -3,46 +3,21 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
+import ingresslab
 import pytest
+from ingresslab import CODE, apply, certificate, service_of, start, whoami
 
 from kubesim.cluster import Cluster
 
-CERTIFICATES = """
-openssl req -x509 -newkey rsa:2048 -nodes -keyout own.key -out own.crt -subj /CN=own.example 2>/dev/null
-openssl req -x509 -newkey rsa:2048 -nodes -keyout pod.key -out pod.crt -subj /CN=pod.example 2>/dev/null
-kubectl create secret tls pod --cert=pod.crt --key=pod.key
-"""
+PODS = (
+    whoami("web", replicas=2, ports="{name: http, port: 8000, targetPort: 80}"),
+    whoami("canary", "--name=canary"),
+    service_of("safe", "safe", ports="{port: 443, targetPort: 8443}"),
+    service_of("empty", "nobody"),
+)
 OBJECTS = r"""
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: web}
-spec:
-  replicas: 2
-  selector: {matchLabels: {app: web}}
-  template:
-    metadata: {labels: {app: web}}
-    spec: {containers: [{name: web, image: traefik/whoami}]}
----
-apiVersion: v1
-kind: Service
-metadata: {name: web}
-spec: {selector: {app: web}, ports: [{name: http, port: 8000, targetPort: 80}]}
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: canary}
-spec:
-  selector: {matchLabels: {app: canary}}
-  template:
-    metadata: {labels: {app: canary}}
-    spec: {containers: [{name: web, image: traefik/whoami, args: [--name=canary]}]}
----
-apiVersion: v1
-kind: Service
-metadata: {name: canary}
-spec: {selector: {app: canary}, ports: [{port: 80}]}
----
 apiVersion: apps/v1
 kind: Deployment
 metadata: {name: safe}
@@ -57,16 +32,6 @@ spec:
         args: [--name=safe, --port=8443, --cert=/tls/tls.crt, --key=/tls/tls.key]
         volumeMounts: [{name: tls, mountPath: /tls}]
       volumes: [{name: tls, secret: {secretName: pod}}]
----
-apiVersion: v1
-kind: Service
-metadata: {name: safe}
-spec: {selector: {app: safe}, ports: [{port: 443, targetPort: 8443}]}
----
-apiVersion: v1
-kind: Service
-metadata: {name: empty}
-spec: {selector: {app: nobody}, ports: [{port: 80}]}
 ---
 apiVersion: v1
 kind: Namespace
@@ -120,16 +85,13 @@ ROUTES = [
 
 def route(name: str, spec: str, note: str) -> str:
     metadata = f"{{name: {name}, annotations: {{{note}}}}}"
-    return f"---\napiVersion: route.openshift.io/v1\nkind: Route\nmetadata: {metadata}\nspec: {spec}\n"
+    return f"apiVersion: route.openshift.io/v1\nkind: Route\nmetadata: {metadata}\nspec: {spec}\n"
 
 
 @pytest.fixture(scope="module")
 def cluster() -> Cluster:
-    found = Cluster("kind+openshift-router")
-    routes = "".join(route(*each) for each in ROUTES)
-    result = found.shell(f"{CERTIFICATES}kubectl apply -f - <<'EOF'\n{OBJECTS}{routes}EOF\nsleep 10\n" + SIGNED)
-    assert result.stderr == ""
-    return found
+    objects = apply(OBJECTS, *PODS, *(route(*each) for each in ROUTES))
+    return start("kind+openshift-router", f"{certificate('own')}{certificate('pod')}{objects}sleep 10\n{SIGNED}")
 
 
 # Routes with certificates of their own: PEM in JSON patches.
@@ -147,13 +109,7 @@ sleep 10
 """
 
 
-def ask(cluster: Cluster, url: str, options: str = "") -> str:
-    host = re.sub(r"^https?://|/.*$", "", url)
-    port = 443 if url.startswith("https") else 80
-    return str(cluster.run_outside(f"curl -s {options} --resolve {host}:{port}:172.18.0.3 '{url}'").stdout)
-
-
-CODE = r"-o /dev/null -w '%{http_code} %{redirect_url}'"
+ask = partial(ingresslab.ask, ports=ingresslab.HOST_PORTS)
 SEEN = [
     ("http://plain.example/x", "", "GET /x HTTP/1.1"),
     ("http://plain.example/", "", "X-Forwarded-Proto: http"),
@@ -269,7 +225,7 @@ def test_routes_are_listed_and_admitted(cluster: Cluster) -> None:
 
 def test_a_host_is_its_oldest_namespace_s(cluster: Cluster) -> None:
     text = route("thief", "{host: plain.example, to: {kind: Service, name: web}}", "")
-    cluster.shell(f"kubectl apply -n other -f - <<'EOF'\n{text}EOF\nsleep 6")
+    cluster.shell(apply(text, options="-n other") + "sleep 6")
     condition = "{.status.ingress[0].conditions[0]"
     out = cluster.shell(
         f"kubectl get route thief -n other -o jsonpath='{condition}.status}} {condition}.reason}}: {condition}.message}}'"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from ingresslab import apply
 
 from kubesim.cluster import Cluster
 from kubesim.programs import traefik, traefik_static
@@ -20,7 +21,7 @@ def deploy(args: list[str], image: str = "traefik:v3.6") -> str:
         "metadata": {"name": "traefik", "namespace": "kube-system"},
         "spec": {"containers": [{"name": "traefik", "image": image, "args": args}]},
     }
-    return f"kubectl apply -f - <<'EOF'\n{json.dumps(pod)}\nEOF\n"
+    return apply(json.dumps(pod))
 
 
 def ingress(name: str, host: str, service: str, path: str = "/", path_type: str = "Prefix") -> str:
@@ -28,7 +29,7 @@ def ingress(name: str, host: str, service: str, path: str = "/", path_type: str 
     rule = {"host": host, "http": {"paths": [{"path": path, "pathType": path_type, "backend": backend}]}}
     spec = {"rules": [rule], "tls": [{"hosts": [host], "secretName": "web-tls"}]}
     obj = {"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": {"name": name}, "spec": spec}
-    return f"kubectl apply -f - <<'EOF'\n{json.dumps(obj)}\nEOF\n"
+    return apply(json.dumps(obj))
 
 
 @pytest.fixture(scope="module")

@@ -6,49 +6,21 @@ import json
 import re
 
 import pytest
+from ingresslab import CODE, apply, ask, certificate, service_of, start, whoami
 
 from kubesim.cluster import Cluster
 from kubesim.errors import LearnerError
-from kubesim.ingress import crd
+from kubesim.ingress import crd, routing
 from kubesim.ingress.configuration import Server, Service, Share
 from kubesim.presets import bundles
 from kubesim.programs import htpasswd
 
+PODS = (
+    whoami("web", replicas=2, ports="{name: http, port: 80}"),
+    whoami("canary", "--name=canary"),
+    service_of("empty", "nobody"),
+)
 OBJECTS = r"""
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: web}
-spec:
-  replicas: 2
-  selector: {matchLabels: {app: web}}
-  template:
-    metadata: {labels: {app: web}}
-    spec: {containers: [{name: web, image: traefik/whoami}]}
----
-apiVersion: v1
-kind: Service
-metadata: {name: web}
-spec: {selector: {app: web}, ports: [{name: http, port: 80}]}
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: canary}
-spec:
-  selector: {matchLabels: {app: canary}}
-  template:
-    metadata: {labels: {app: canary}}
-    spec: {containers: [{name: web, image: traefik/whoami, args: [--name=canary]}]}
----
-apiVersion: v1
-kind: Service
-metadata: {name: canary}
-spec: {selector: {app: canary}, ports: [{port: 80}]}
----
-apiVersion: v1
-kind: Service
-metadata: {name: empty}
-spec: {selector: {app: nobody}, ports: [{port: 80}]}
----
 apiVersion: v1
 kind: Service
 metadata: {name: beyond}
@@ -175,26 +147,9 @@ spec:
 
 @pytest.fixture(scope="module")
 def cluster() -> Cluster:
-    found = Cluster("kind+traefik")
-    result = found.shell(
-        "openssl req -x509 -newkey rsa:2048 -nodes -keyout k -out c -subj /CN=safe.example 2>/dev/null\n"
-        f"kubectl create secret tls safe --cert=c --key=k\nkubectl apply -f - <<'EOF'\n{OBJECTS}\nEOF\nsleep 10\n"
-    )
-    assert result.stderr == ""
-    return found
+    return start("kind+traefik", certificate("safe") + apply(OBJECTS, *PODS) + "sleep 10\n")
 
 
-def ask(cluster: Cluster, url: str, options: str = "") -> str:
-    host = re.sub(r"^https?://|/.*$", "", url)
-    port = 30443 if url.startswith("https") else 30080
-    return str(
-        cluster.run_outside(
-            f"curl -s {options} --resolve {host}:{port}:172.18.0.3 '{url.replace(host, f'{host}:{port}')}'"
-        ).stdout
-    )
-
-
-CODE = r"-o /dev/null -w '%{http_code} %{redirect_url}'"
 SEEN = [
     # What is asked -> the line that the pod saw.
     ("http://a.example/exact", "", "GET /exact HTTP/1.1"),
@@ -397,7 +352,7 @@ def load(route: dict[str, object], **options: bool) -> crd.Configuration:
     )
 
 
-NAME = f"shop-r-{crd.rule_mark('Host(`x`)')}"
+NAME = f"shop-r-{routing.rule_mark('Host(`x`)')}"
 REFUSED = [
     ({"services": [{"name": "gone", "port": 80}]}, "kubernetes service not found: shop/gone"),
     ({"services": [{"name": "web", "port": 81}]}, "service port not found: shop/web"),
@@ -484,6 +439,6 @@ def test_an_add_on_that_is_not_there_is_named() -> None:
 @pytest.mark.parametrize("name", ["traefik", "traefik-gateway", "gateway-api", "openshift-router"])
 def test_manifests_can_be_applied_by_hand(name: str) -> None:
     """In an empty cluster; what needs definitions that are not there is told by kubectl."""
-    result = Cluster("bare").shell(f"kubectl apply -f - <<'EOF'\n{bundles.text(name)}\nEOF\n")
+    result = Cluster("bare").shell(apply(bundles.text(name)))
     missing = 'no matches for kind "GatewayClass"' in result.stderr
     assert (result.exit_code, missing) == ((1, True) if name == "traefik-gateway" else (0, False))
