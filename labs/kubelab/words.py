@@ -64,25 +64,7 @@ def rewrite(before: Packet, after: Packet) -> str:
 def explain(trace: Trace) -> str:
     """The trace in a sentence or two: what happened, and how a client feels it."""
     felt = felt_as(trace)
-    known = trace.verdict not in (Verdict.DELIVERED, Verdict.INSUFFICIENT_INFO)
-    lost = trace.hops[-1].kind == "internet" and not trace.reply and known
-    told = _astray(trace) if lost else render.explain(trace)
-    return told + (f" {felt[0].upper()}{felt[1:]}." if felt else "")
-
-
-def _astray(trace: Trace) -> str:
-    """A packet that went into the wide world and was lost there: who masqueraded it on the way is beside the point."""
-    if trace.hops[0].kind == "outside":
-        return (
-            f"{trace.hops[0].host} is outside of the cluster, and its routes know nothing of {trace.flow.dst}: the packet went "
-            "into the wide world, where nobody has that address."
-        )
-    asked = f"{trace.hops[0].host} asked {destination(trace.flow)}"
-    if trace.final.dst != trace.flow.dst:
-        return f"{asked}, which became {destination(trace.final)}; the packet left the cluster, and nobody answered."
-    return (
-        f"{asked}. No rule gave the packet another destination, so it left the cluster, where nobody has that address."
-    )
+    return render.explain(trace) + (f" {felt[0].upper()}{felt[1:]}." if felt else "")
 
 
 def felt_as(trace: Trace) -> str:
