@@ -2,41 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 
+import browserlab
 from kubelab import folders
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
 # A notebook takes seconds; a machine that does other work beside takes longer.
 SECONDS = 120
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: sudo apt-get install chromium"),
-    pytest.mark.xdist_group("browser"),
-]
+pytestmark = browserlab.MARKS
 
 
 @pytest.fixture(scope="module")
@@ -52,63 +30,26 @@ def lab_server(root, tmp_path_factory):
     settings.mkdir(parents=True)
     # All cells stand in the page at once, so that one screenshot holds them.
     (settings / "tracker.jupyterlab-settings").write_text('{"windowingMode": "none"}', encoding="utf-8")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    env = {
-        **os.environ,
-        "JUPYTER_CONFIG_DIR": str(here / "config"),
-        "JUPYTER_CONFIG_PATH": str(folders.HERE / "jupyter"),
-        "JUPYTER_DATA_DIR": str(here / "data"),
-        "JUPYTERLAB_SETTINGS_DIR": str(here / "settings"),
-        "JUPYTERLAB_WORKSPACES_DIR": str(here / "workspaces"),
-        "IPYTHONDIR": str(here / "ipython"),
-    }
-    with (here / "log").open("w") as log:
-        server = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "jupyter", "lab", "--no-browser", "--allow-root", "--expose-app-in-browser"),
-                *(f"--ServerApp.root_dir={notebooks}", f"--ServerApp.port={port}", "--ServerApp.port_retries=0"),
-                *("--ServerApp.ip=127.0.0.1", "--IdentityProvider.token="),
-                *(
-                    "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
-                    "--LabApp.extension_manager=readonly",
-                ),
-            ],
-            env=env,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-        url = f"http://127.0.0.1:{port}"
-        try:
-            _wait_for(f"{url}/api/status", server, here / "log")
-            yield url
-        finally:
-            server.terminate()
-            server.wait(30)
-
-
-def _wait_for(url, server, log):
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    end = time.monotonic() + 60
-    while time.monotonic() < end:
-        if server.poll() is not None:
-            break
-        try:
-            opener.open(url, timeout=2).close()
-        except OSError:
-            time.sleep(0.1)
-        else:
-            return
-    pytest.fail(f"JupyterLab did not start:\n{log.read_text()}")
+    with browserlab.jupyter(
+        "lab",
+        "--expose-app-in-browser",
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+        "--LabApp.extension_manager=readonly",
+        files=notebooks,
+        scratch=here,
+        ready="/api/status",
+        JUPYTER_CONFIG_PATH=folders.HERE / "jupyter",
+        JUPYTERLAB_SETTINGS_DIR=here / "settings",
+        JUPYTERLAB_WORKSPACES_DIR=here / "workspaces",
+        IPYTHONDIR=here / "ipython",
+    ) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
 def browser():
-    with playwright.sync_playwright() as engine:
-        chromium = engine.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield chromium
-        chromium.close()
+    with browserlab.chromium() as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
@@ -123,17 +64,7 @@ def page(context):
     """A page that may talk to 127.0.0.1 only; `page.left` are the requests that would have gone elsewhere."""
     page = context.new_page()
     page.set_viewport_size({"width": 1180, "height": 1000})
-    page.left = []
-
-    def guard(route):
-        url = urlsplit(route.request.url)
-        if url.scheme in ("http", "https", "ws", "wss") and url.hostname != "127.0.0.1":
-            page.left.append(route.request.url)
-            route.abort()
-        else:
-            route.continue_()
-
-    page.route("**/*", guard)
+    browserlab.keep_here(page)
     yield page
     page.close()
 

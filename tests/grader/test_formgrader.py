@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import socket
-import subprocess
-import sys
 import time
-import urllib.request
-from urllib.parse import urlsplit
 
 import gradelab
 import pytest
 from click.testing import CliRunner
 from nbgrader.api import Gradebook
 
+import browserlab
 from kubegrade import cli, sandbox
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
-
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
-
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here: sudo apt-get install chromium"),
-    pytest.mark.xdist_group("browser"),
-]
+pytestmark = [pytest.mark.slow, *browserlab.MARKS]
 
 
 @pytest.fixture(scope="module")
@@ -50,58 +35,24 @@ def graded(root, tmp_path_factory):
 @pytest.fixture(scope="module")
 def server(graded):
     """A Jupyter server with formgrader on a free port of 127.0.0.1; gives its URL."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    env = {**os.environ, "JUPYTER_CONFIG_DIR": str(graded / "config"), "JUPYTER_DATA_DIR": str(graded / "data")}
-    with (graded / "log").open("w") as log:
-        running = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "jupyter", "server", "--no-browser", "--allow-root"),
-                *(f"--ServerApp.root_dir={graded}", f"--ServerApp.port={port}", "--ServerApp.port_retries=0"),
-                *("--ServerApp.ip=127.0.0.1", "--IdentityProvider.token="),
-                "--ServerApp.jpserver_extensions={'nbgrader.server_extensions.formgrader': True}",
-            ],
-            cwd=graded,
-            env=env,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-        )
-        url = f"http://127.0.0.1:{port}"
-        try:
-            _wait_for(f"{url}/formgrader/manage_assignments", running, graded / "log")
-            yield url
-        finally:
-            running.terminate()
-            running.wait(30)
-
-
-def _wait_for(url, running, log):
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    end = time.monotonic() + 60
-    while time.monotonic() < end and running.poll() is None:
-        try:
-            opener.open(url, timeout=5).close()
-        except OSError:
-            time.sleep(0.1)
-        else:
-            return
-    pytest.fail(f"the server did not start:\n{log.read_text()}")
+    with browserlab.jupyter(
+        "server",
+        "--ServerApp.jpserver_extensions={'nbgrader.server_extensions.formgrader': True}",
+        files=graded,
+        scratch=graded,
+        ready="/formgrader/manage_assignments",
+    ) as url:
+        yield url
 
 
 @pytest.fixture(scope="module")
 def page(server):
-    with playwright.sync_playwright() as engine:
-        chromium = engine.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        page = chromium.new_page(viewport={"width": 1180, "height": 1400})
+    with browserlab.chromium() as browser:
+        page = browser.new_page(viewport={"width": 1180, "height": 1400})
         # Formgrader's pages ask for MathJax at a public address: nothing here needs it.
-        page.route(
-            "**/*",
-            lambda route: route.continue_() if urlsplit(route.request.url).hostname == "127.0.0.1" else route.abort(),
-        )
+        browserlab.keep_here(page)
         page.set_default_timeout(60_000)
         yield page
-        chromium.close()
 
 
 def test_a_teacher_finds_the_class_the_marks_and_what_is_left_to_read(graded, server, page, root):
