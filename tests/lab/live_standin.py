@@ -40,12 +40,19 @@ def ask(node, script, session):
     return done["exit_code"]
 
 args = sys.argv[1:]
+
+def elsewhere():
+    # The real program of this name: the stand-ins are first on the PATH.
+    name, path = os.path.basename(sys.argv[0]), os.pathsep.join(os.environ["PATH"].split(os.pathsep)[1:])
+    os.execve(shutil.which(name, path=path), [name, *args], {**os.environ, "PATH": path})
 """
 DOCKER = (
     ASK
     + """
 if args == ["info"]:
     sys.exit(0)
+if args[0] in ("start", "stop"):
+    sys.exit(ask("outside", shlex.join(["docker", *args]), ""))
 if args[0] != "exec":
     sys.exit("docker: no stand-in for " + args[0])
 if args[1] != "-i":
@@ -60,16 +67,18 @@ for line in sys.stdin:
 """
 )
 # Nodes are on a network of Docker's, which this computer reaches: here only the cluster's own computer outside does.
-TOOLS = ("curl", "dig", "getent", "ip", "nc", "nslookup", "ping", "traceroute")
+TOOLS = ("curl", "dig", "getent", "ip", "nc", "nslookup", "openssl", "ping", "ssh", "traceroute")
 TOOL = (
     ASK
     + """
 name = os.path.basename(sys.argv[0])
-if any("localhost" in each or "127.0.0.1" in each for each in args):
-    # What `kubectl port-forward` opens is on this computer.
-    path = os.pathsep.join(os.environ["PATH"].split(os.pathsep)[1:])
-    os.execve(shutil.which(name, path=path), [name, *args], {**os.environ, "PATH": path})
-sys.exit(ask("outside", shlex.join([name, *args]), ""))
+# What `kubectl port-forward` opens is on this computer, and so is all of OpenSSL but its client.
+if any("localhost" in each or "127.0.0.1" in each for each in args) or name == "openssl" and args[0] != "s_client":
+    elsewhere()
+# A file that is named (curl --cacert) goes with the command.
+files = [each for each in args if os.path.isfile(each)]
+given = "".join(f"cat > {shlex.quote(each)} <<'END-OF-FILE'\\n{open(each).read()}END-OF-FILE\\n" for each in files)
+sys.exit(ask("outside", given + shlex.join([name, *args]), ""))
 """
 )
 KIND = """#!{python}

@@ -23,7 +23,9 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 
 SUBPROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io")
 CLOSE_CHANNEL = 0xFF
-
+# Seconds between an upgrade and the first message.  kubectl makes its streams after the upgrade and throws away what comes
+# earlier ("Unknown stream id 1, discarding message": client-go tools/remotecommand/websocket.go); a kubelet is never as quick.
+UPGRADED = 0.02
 
 # Where a connection comes from: address and port.
 Peer = tuple[str, int]
@@ -179,6 +181,7 @@ class App:
             await _refuse(answer, send)
             return
         await send({"type": "websocket.accept", "subprotocol": protocol})
+        await asyncio.sleep(UPGRADED)
         session = answer.session
         feeding = asyncio.create_task(self._feed(session, receive))
         try:
