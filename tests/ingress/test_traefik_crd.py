@@ -345,7 +345,7 @@ def load(route: dict[str, object], **options: bool) -> crd.Configuration:
     return crd.configuration(
         crd.Objects(
             routes=[obj],
-            kube_services={("shop", each["metadata"]["name"]): each for each in services},  # type: ignore[index]
+            services={("shop", each["metadata"]["name"]): each for each in services},  # type: ignore[index]
             slices=lambda _namespace, name: slices if name == "web" else [],
         ),
         crd.Options(**options),

@@ -21,6 +21,7 @@ class Refused(Exception):
 class Objects:
     """What a provider sees behind the Services that its own objects name; `slices`: by a Service's namespace and name."""
 
+    services: Mapping[Key, Object] = field(default_factory=dict)
     slices: Callable[[str, str], Iterable[Object]] = lambda _namespace, _service: ()
     secrets: Mapping[Key, Object] = field(default_factory=dict)
     nodes: Iterable[Object] = ()

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from kubesim.ingress import backends
@@ -44,10 +44,9 @@ class Objects(backends.Objects):
 
     routes: Iterable[Object] = ()
     middlewares: Iterable[Object] = ()
-    services: Iterable[Object] = ()
+    traefik_services: Iterable[Object] = ()
     transports: Iterable[Object] = ()
     stores: Iterable[Object] = ()
-    kube_services: Mapping[Key, Object] = field(default_factory=dict)
 
 
 def configuration(objects: Objects, options: Options | None = None) -> Configuration:
@@ -69,7 +68,7 @@ class _Provider:
     def load(self) -> Configuration:
         for middleware in self._wanted(self._objects.middlewares):
             self._middleware(middleware)
-        for service in self._wanted(self._objects.services):
+        for service in self._wanted(self._objects.traefik_services):
             self._traefik_service(service)
         for transport in self._wanted(self._objects.transports):
             spec = transport.get("spec") or {}
@@ -210,7 +209,7 @@ class _Provider:
             raise Refused(f"not simulated: load balancing strategy {given['strategy']}")
         if given.get("healthCheck"):
             raise Refused("not simulated: healthCheck")
-        service = self._objects.kube_services.get((namespace, name))
+        service = self._objects.services.get((namespace, name))
         if service is None:
             raise Refused(f"kubernetes service not found: {namespace}/{name}")
         spec = service["spec"]

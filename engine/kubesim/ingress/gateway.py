@@ -48,7 +48,6 @@ class Objects(backends.Objects):
     routes: Iterable[Object] = ()
     grants: Iterable[Object] = ()
     namespaces: Iterable[Object] = ()
-    services: Mapping[Key, Object] = field(default_factory=dict)
     middlewares: Iterable[Key] = ()
     entry_points: Mapping[str, int] = field(default_factory=dict)
 

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
+
+from kubesim.ingress import backends
 
 Object = dict[str, Any]
 Key = tuple[str, str]
@@ -60,12 +62,10 @@ class Backend:
 
 
 @dataclass(slots=True, kw_only=True)
-class Objects:
+class Objects(backends.Objects):
     """What the router sees of the cluster."""
 
     routes: Iterable[Object] = ()
-    services: Mapping[Key, Object] = field(default_factory=dict)
-    slices: Callable[[str, str], Iterable[Object]] = lambda _namespace, _service: ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Any
 
 from kubesim.ingress import backends, rules
@@ -56,7 +56,6 @@ class Objects(backends.Objects):
 
     ingresses: Iterable[Object] = ()
     classes: Iterable[Object] = ()
-    services: Mapping[Key, Object] = field(default_factory=dict)
 
 
 def configuration(objects: Objects, options: Options | None = None) -> Configuration:

@@ -220,10 +220,10 @@ class Traefik:
             crd.Objects(
                 routes=routes,
                 middlewares=middlewares,
-                services=services,
+                traefik_services=services,
                 transports=transports,
                 stores=stores,
-                kube_services=self._cluster.keyed("services"),
+                services=self._cluster.keyed("services"),
                 slices=self._cluster.slices,
                 secrets=self._cluster.keyed("secrets"),
                 nodes=self._cluster.listed("nodes"),
