@@ -43,6 +43,7 @@ MASKS = (
     (r"\b\d\d:\d\d:\d\d\b", "TIME"),
     (r"(?<![\w.])(?:\d+[dhm])*\d+[dhms]\b|<invalid>", "AGE"),
     (r"\b\d+(?:\.\d+)?(?= ?ms\b)", "N"),
+    (r"(?<![\d:])\d\d:\d\d(?![\d:])", "TIME"),
     (r"^(real|user|sys)\s+.*", r"\1"),
     (r"^ +\d+ (?=\S)", "N "),  # uniq -c
     # A node port that nobody chose, and a sender's own port; those that labs name are 8080 and below, or the API server's.
@@ -62,9 +63,9 @@ MASKS = (
     (r"\b(?:pod|default)/([\w-]+)(?:/[\w-]+)? cannot resolve", r"\1 cannot resolve"),
     (r"[ \t]+", " "),
 )
-# What `kubectl rollout status` and `wait` say on the way depends on how fast it goes; likewise what it logs.
+# What `kubectl rollout status` and `wait` say on the way depends on how fast it goes; likewise what it logs, and OpenSSL's dots.
 BY_CHANCE = re.compile(r"^(?:(?:On to )?NODE(?:, on the way back)?|N \S+-POD)$")
-ON_THE_WAY = re.compile(r"^(?:Waiting for \S+ .*|[EWI]\d{4} [\d:.]+ +\d+ websocket\.go:\d+\] .*)")
+ON_THE_WAY = re.compile(r"^(?:Waiting for \S+ .*|[EWI]\d{4} [\d:.]+ +\d+ websocket\.go:\d+\] .*|[.+*]+|-----)$")
 # A request that a rollout lost (how often, curl's status and exit code): whether there is one depends on that as well.
 LOST = re.compile(r"^ *\d+ 000 (?:7|28)$")
 # A live lab has a namespace of its own; the API server's Service is in none of them.

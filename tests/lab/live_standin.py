@@ -72,13 +72,19 @@ TOOL = (
     ASK
     + """
 name = os.path.basename(sys.argv[0])
-# What `kubectl port-forward` opens is on this computer, and so is all of OpenSSL but its client.
-if any("localhost" in each or "127.0.0.1" in each for each in args) or name == "openssl" and args[0] != "s_client":
+# What `kubectl port-forward` opens is on this computer, and so are OpenSSL's keys and certificates; a certificate that its client
+# was shown is the cluster's.
+if any("localhost" in each or "127.0.0.1" in each for each in args):
+    elsewhere()
+if name == "openssl" and args[0] not in ("s_client", "x509"):
     elsewhere()
 # A file that is named (curl --cacert) goes with the command.
 files = [each for each in args if os.path.isfile(each)]
 given = "".join(f"cat > {shlex.quote(each)} <<'END-OF-FILE'\\n{open(each).read()}END-OF-FILE\\n" for each in files)
-sys.exit(ask("outside", given + shlex.join([name, *args]), ""))
+command = shlex.join([name, *args])
+if args[:1] == ["x509"] and not files:
+    command += " <<'END-OF-FILE'\\n" + sys.stdin.read() + "END-OF-FILE"
+sys.exit(ask("outside", given + command, ""))
 """
 )
 KIND = """#!{python}

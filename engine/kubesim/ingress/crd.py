@@ -20,7 +20,6 @@ from kubesim.ingress.configuration import Configuration, Cookie, Router, Server,
 from kubesim.ingress.routing import annotated, normalize, rule_mark
 
 Object = dict[str, Any]
-Key = tuple[str, str]
 
 PROVIDER = "kubernetescrd"
 STRATEGIES = ("", "wrr", "RoundRobin")

@@ -18,7 +18,6 @@ from typing import Any
 from kubesim.ingress import backends
 
 Object = dict[str, Any]
-Key = tuple[str, str]
 
 GROUP = "route.openshift.io"
 PREFIX = "haproxy.router.openshift.io/"

@@ -21,7 +21,6 @@ from kubesim.ingress.backends import Refused
 from kubesim.ingress.configuration import LOWEST, Configuration, Origin, Router, Server, Service
 
 Object = dict[str, Any]
-Key = tuple[str, str]
 
 CLASS_ANNOTATION = "kubernetes.io/ingress.class"
 DEFAULT_CLASS = "traefik"

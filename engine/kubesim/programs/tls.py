@@ -21,6 +21,8 @@ from dataclasses import asdict, dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
+from kubesim.programs import x509
+
 if TYPE_CHECKING:
     from kubesim.net.trace import Trace
     from kubesim.programs.http import Wire
@@ -113,16 +115,16 @@ def armour(kind: str, data: bytes) -> str:
 
 
 def certificates(pem: str) -> list[Certificate]:
-    """The certificates of a PEM file in order.  `ValueError` for one that this simulation did not make."""
+    """The certificates of a PEM file in order: those made in a cluster, and real ones.  `ValueError` for what is neither."""
     found = []
     for block in pem.split("-----BEGIN CERTIFICATE-----")[1:]:
         inside, end, _ = block.partition("-----END CERTIFICATE-----")
         try:
-            facts = json.loads(base64.b64decode("".join(inside.split()), validate=True))
-            facts["sans"] = tuple(facts["sans"])
-            found.append(Certificate(**facts))
+            data = base64.b64decode("".join(inside.split()), validate=True)
+            facts = x509.facts(data) if data.startswith(b"\x30") else json.loads(data)
+            found.append(Certificate(**{**facts, "sans": tuple(facts["sans"])}))
         except (ValueError, TypeError, KeyError):
-            raise ValueError("not a certificate made in this cluster" if end else "no end line in PEM") from None
+            raise ValueError("not a certificate" if end else "no end line in PEM") from None
     return found
 
 
