@@ -45,6 +45,9 @@ MASKS = (
     (r"\b\d+(?:\.\d+)?(?= ?ms\b)", "N"),
     (r"(?<![\d:])\d\d:\d\d(?![\d:])", "TIME"),
     (r"^(real|user|sys)\s+.*", r"\1"),
+    # conntrack: what is left of an entry's time, and a sender's own port.
+    (r"^(tcp|udp) +(\d+) \d+ ", r"\1 \2 N "),
+    (r"\b([sd]port)=(?:3[2-9]|[45]\d|6[0-5])\d{3}\b", r"\1=PORT"),
     (r"^ +\d+ (?=\S)", "N "),  # uniq -c
     # A node port that nobody chose, and a sender's own port; those that labs name are 8080 and below, or the API server's.
     (r"\b3[0-2]\d{3}\b", "NODEPORT"),
@@ -65,7 +68,11 @@ MASKS = (
 )
 # What `kubectl rollout status` and `wait` say on the way depends on how fast it goes; likewise what it logs, and OpenSSL's dots.
 BY_CHANCE = re.compile(r"^(?:(?:On to )?NODE(?:, on the way back)?|N \S+-POD)$")
-ON_THE_WAY = re.compile(r"^(?:Waiting for \S+ .*|[EWI]\d{4} [\d:.]+ +\d+ websocket\.go:\d+\] .*|[.+*]+|-----)$")
+ON_THE_WAY = re.compile(
+    r"^(?:Waiting for \S+ .*|[EWI]\d{4} [\d:.]+ +\d+ websocket\.go:\d+\] .*|[.+*]+|-----"
+    # In a timeline: how often a probe failed, and how far a rollout was, when somebody counted.
+    r"|.*\breadiness probe failed\b.*|.*: counts \d+ of \d+ ready)$"
+)
 # A request that a rollout lost (how often, curl's status and exit code): whether there is one depends on that as well.
 LOST = re.compile(r"^ *\d+ 000 (?:7|28)$")
 # A live lab has a namespace of its own; the API server's Service is in none of them.
@@ -196,10 +203,16 @@ def alike(text: str, namespace: str) -> tuple[str, ...]:
             continue
         for pattern, mask in MASKS:
             line = re.sub(pattern, mask, line)
-        lines.append(line.strip())
+        lines.append(_addresses(line.strip()))
     # On which nodes pods come to be is chance: a packet then passes one node or two, and finds more pods there or fewer.
     by_chance = {each for each in lines if BY_CHANCE.match(each)}
     return tuple(sorted([*by_chance, *(each for each in lines if each and each not in by_chance)]))
+
+
+def _addresses(line: str) -> str:
+    """A map's list of a Service's addresses has the order of the numbers that they happen to have."""
+    head, colon, listed = line.partition("): ")
+    return head + colon + ", ".join(sorted(listed.rstrip(".").split(", "))) if head.startswith("Service ") else line
 
 
 def _cell(source: str, names: dict[str, Any], lab: Lab) -> tuple[str, str]:

@@ -53,6 +53,35 @@ tcp   LISTEN 0      4096               *:8080             *:*
 """
 
 
+IPVSADM = """\
+-A -t 10.96.0.10:53 -s rr
+-a -t 10.96.0.10:53 -r 10.244.0.2:53 -m -w 1
+-a -t 10.96.0.10:53 -r 10.244.0.3:53 -m -w 1
+-A -u 10.96.0.99:69 -s sh -p 10800
+-A -t [fd00::1]:53 -s rr
+"""
+PROC = """\
+IP Virtual Server version 1.2.1 (size=4096)
+Prot LocalAddress:Port Scheduler Flags
+  -> RemoteAddress:Port Forward Weight ActiveConn InActConn
+TCP  0A60000A:0035 rr
+  -> 0AF40002:0035      Masq    1      0          0
+  -> 0AF40003:0035      Masq    1      0          0
+UDP  0A600063:0045 sh persistent 2700000 FFFFFFFF
+TCP  [fd00:0000:0000:0000:0000:0000:0000:0001]:0035 rr
+  -> [fd00:0000:0000:0000:0000:0000:0000:0002]:0035      Masq    1      0          0
+"""
+CLOCK = f"### clock\n5000.00 9000.00\njiffies: {2**32 + 4700 * 250}\n"
+
+
+@pytest.mark.parametrize("said", [IPVSADM, PROC], ids=["ipvsadm", "/proc/net/ip_vs"])
+def test_virtual_servers_are_read(said):
+    assert dumps.node(f"### ipvs\n{said}{CLOCK}").ipvs == [
+        dumps.Virtual("tcp", "10.96.0.10", 53, "rr", 0, [("10.244.0.2", 53, 1), ("10.244.0.3", 53, 1)]),
+        dumps.Virtual("udp", "10.96.0.99", 69, "sh", 10800),
+    ]
+
+
 def test_a_nodes_dump_is_read():
     found = dumps.node(NODE)
     assert ("eth0", "172.18.0.3/16") in found.addresses

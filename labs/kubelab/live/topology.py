@@ -211,8 +211,14 @@ def _rules(host: Host, dump: Dump) -> None:
     if ":KUBE-SERVICES " not in dump.rules and "table ip kube-proxy" not in dump.nft:
         raise LearnerError(
             f"node {host.name} has no rules of kube-proxy in iptables or nftables",
-            "Packets can be followed in kube-proxy's modes iptables and nftables.",
+            "Packets can be followed in kube-proxy's modes iptables, nftables and ipvs.",
         )
+    if dump.sets.strip():
+        host.ipsets.restore(dump.sets)
+    for each in dump.ipvs:
+        service = host.ipvs.add(each.protocol, each.address, each.port, each.scheduler, each.persistence)
+        for address, port, weight in each.servers:
+            host.ipvs.add_server(service, address, port, weight)
     host.netfilter.restore(dump.rules)
     for name, ages in dump.recent.items():
         now = host.world.now
