@@ -243,10 +243,10 @@ def test_a_name_or_place_that_is_not_there_is_the_learners(lab):
 
 
 def test_the_map_and_the_timeline_are_drawn_from_the_same_api(lab):
-    lab.shell("kubectl scale deployment web --replicas=2")
+    lab.shell("kubectl scale deployment web --replicas=2; kubectl rollout status deployment web")
     assert "Pod client (app=client)" in str(lab.map())
     rows = lab.timeline().rows
-    assert (rows[0].who, rows[0].what) == ("you", ".spec.replicas 1 → 2")
+    assert ("you", ".spec.replicas 1 → 2") in [(row.who, row.what) for row in rows]
     assert {"deployment-controller", "replicaset-controller", "default-scheduler"} <= {row.who for row in rows}
 
 

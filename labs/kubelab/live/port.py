@@ -17,7 +17,7 @@ import shutil
 import tempfile
 import time
 import weakref
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -256,7 +256,9 @@ class Live:
             step("walking")
             packet = tracing.first_packet(host, asked, address)
             balancers = self._balancers()
-            return [_honest(replace(each, resolved=resolved), balancers) for each in walk(made.network, host, packet)]
+            lan = [ipaddress.ip_interface(str(each)).network for each in made.hosts["outside"].interfaces["eth0"].addresses]
+            walked = walk(made.network, host, packet)
+            return [_honest(replace(each, resolved=resolved), balancers, lan) for each in walked]
 
     def _host(self, source: str) -> str:
         """The topology's name for a place."""
@@ -443,18 +445,21 @@ def _group(api: kubernetes.client.ApiClient, name: str) -> Any:
     return getattr(client, name)(api)
 
 
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 BEYOND = "what is beyond this computer is not looked at"
 
 
-def _honest(trace: Trace, balancers: Collection[str]) -> Trace:
+def _honest(trace: Trace, balancers: Collection[str], lan: Sequence[Network]) -> Trace:
     """What happens beyond this computer is not known; but private addresses (RFC 1918) are certainly nobody's there, unless
-    they are a load balancer's."""
+    they are a load balancer's, or on the nodes' own network, where there may be machines that are no nodes."""
     to = trace.final.dst
+    beside = any(ipaddress.ip_address(to) in each for each in lan)
     left = trace.hops[-1].kind == "internet" and not ipaddress.ip_address(to).is_private
     lost = trace.verdict in (Verdict.DROPPED, Verdict.NO_ROUTE) and trace.hops[-1].kind in ("internet", "outside")
-    if not left and not (lost and to in balancers):
+    if not left and not (lost and (to in balancers or beside)):
         return trace
-    reason = f"the packet left for {'the load balancer at ' if to in balancers else ''}{to}; {BEYOND}"
+    whose = "the load balancer at " if to in balancers else "a machine beside the nodes, " if beside else ""
+    reason = f"the packet left for {whose}{to}; {BEYOND}"
     return replace(trace, verdict=Verdict.INSUFFICIENT_INFO, reason=reason)
 
 
