@@ -23,8 +23,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "lab"))
 
 # How many times as fast as yours the stand-in's clock goes.  Where a lab counts what is lost in a rollout, or pauses within
-# a time limit of the cluster's (conntrack's, a probe's), `sleep` on the client's side must not be too long a time there.
-SPEED, SPEEDS = 20.0, {"03-kube-proxy": 2.0, "11-affinity": 4.0, "12-readiness": 1.0}
+# a time limit of the cluster's (conntrack's, a probe's, an eviction's), `sleep` on the client's side must not be too long there.
+SPEED, SPEEDS = 20.0, {"03-kube-proxy": 2.0, "11-affinity": 4.0, "12-readiness": 1.0, "14-ingress-compared": 4.0}
 
 
 @contextlib.contextmanager
