@@ -16,10 +16,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from kubelab import display, folders, magics, states
+from kubelab import display, folders, magics, states, words
 from kubelab.lab import Lab
 from kubelab.live.port import BEYOND
 from kubelab.spec import Spec
+from kubesim.net.trace import Verdict
 
 Open = Callable[[], Lab]
 Run = Callable[[Spec, Open], "Iterator[Seen]"]
@@ -189,7 +190,7 @@ def in_cells(spec: Spec, start: Open) -> Iterator[Seen]:
             first = next((line for line in source.splitlines() if line.strip() and not line.startswith("#")), "")
             code, text = _cell(source, names, lab)
             what = f"cell {number + 1}: {first[:60]}"
-            yield Seen(what=what, code=code, lines=alike(text, lab.namespace), beyond=BEYOND in text)
+            yield Seen(what=what, code=code, lines=alike(text, lab.namespace), beyond=_unknown(text))
     finally:
         lab.close()
 
@@ -207,6 +208,11 @@ def alike(text: str, namespace: str) -> tuple[str, ...]:
     # On which nodes pods come to be is chance: a packet then passes one node or two, and finds more pods there or fewer.
     by_chance = {each for each in lines if BY_CHANCE.match(each)}
     return tuple(sorted([*by_chance, *(each for each in lines if each and each not in by_chance)]))
+
+
+def _unknown(text: str) -> bool:
+    """Whether the live side says that it does not know."""
+    return BEYOND in text or words.LABELS[Verdict.INSUFFICIENT_INFO] in text
 
 
 def _addresses(line: str) -> str:
