@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 ARGS   ?=
-# Processes of the test run.  Three for two cores: one or the other mostly waits, for a browser, a server or a sandbox.
-JOBS   ?= 3
+# Processes of the test run.  Four for two cores: one or the other mostly waits, for a browser, a server or the kernel.
+JOBS   ?= 4
 
 .DEFAULT_GOAL := help
 .PHONY: help setup lab test check bench course site clean

@@ -88,7 +88,11 @@ def chromium() -> Iterator[Any]:
 
 
 def keep_here(page: Any) -> None:
-    """Lets a page talk to this computer only; `page.left` are the requests that would have gone elsewhere."""
+    """Lets a page talk to this computer only; `page.left` are the requests that would have gone elsewhere.
+
+    It has two minutes for what it is waited for: other tests run beside.
+    """
+    page.set_default_timeout(120_000)
     page.left = []
 
     def guard(route: Any) -> None:

@@ -10,10 +10,11 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files with long tests go first (`--no-loadscope-reorder` keeps that order): one that begins last is waited for by all."""
+    """Files with long tests go first (`--no-loadscope-reorder` keeps that order): one that begins last is waited for by all.  The
+    browser's is the longest, and the kernel's mostly wait."""
     long = {item.path for item in items if item.get_closest_marker("browser") or item.get_closest_marker("slow")}
-    browser = {item.path for item in items if item.get_closest_marker("browser")}
-    items.sort(key=lambda item: (item.path not in browser, item.path not in long))
+    first = {"browser": 0, "net": 1}
+    items.sort(key=lambda item: (item.path not in long, first.get(item.path.parent.name, 2)))
 
 
 @pytest.fixture(scope="session")

@@ -51,7 +51,6 @@ def page(server):
         page = browser.new_page(viewport={"width": 1180, "height": 1400})
         # Formgrader's pages ask for MathJax at a public address: nothing here needs it.
         browserlab.keep_here(page)
-        page.set_default_timeout(60_000)
         yield page
 
 

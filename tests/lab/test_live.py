@@ -250,6 +250,18 @@ def test_the_map_and_the_timeline_are_drawn_from_the_same_api(lab):
     assert {"deployment-controller", "replicaset-controller", "default-scheduler"} <= {row.who for row in rows}
 
 
+def test_a_rollout_that_is_stuck_is_not_waited_for(lab):
+    """Its new pod cannot start, so it has one more than it wants for good: a check must not wait for minutes."""
+    lab.shell("kubectl set image deployment/web '*=no-such-image:1'")
+    end = time.monotonic() + 20
+    while lab.port._state()[1] and time.monotonic() < end:
+        time.sleep(0.1)
+    status = lab.apps.read_namespaced_deployment("web", lab.namespace).status
+    lab.shell("kubectl rollout undo deployment web; kubectl rollout status deployment web")
+    assert status.replicas > status.ready_replicas
+    assert time.monotonic() < end
+
+
 def test_an_experiment_has_a_namespace_of_its_own_that_goes(lab, served):
     lab.answer("zero", "refused")
     assert lab.check("zero").passed

@@ -414,7 +414,8 @@ class Live:
             f"deployment {each.metadata.name}"
             for each in deployments
             if (each.status.observed_generation or 0) < each.metadata.generation
-            or (each.status.replicas or 0) != each.spec.replicas
+            # More than it wants is a rollout; where its new pods do not get ready, that stays so, and nothing moves.
+            or (each.status.replicas or 0) < each.spec.replicas
         ]
         for each in services:
             if each.spec.type == "LoadBalancer" and not each.status.load_balancer.ingress:
