@@ -139,7 +139,7 @@ def rerun(shell: Any, cells: Sequence[Known], folder: Path) -> remote.Asker | No
     _open_by(asker)
     os.chdir(folder)
     for source, asked, said in cells:
-        script.known = [(question, answer) for question, answer in asked]
+        script.known = list(asked)
         done = _run(shell, {"source": source})
         if script.broken or script.known or any(done[each] != said[each] for each in ("error", "says", "out", "err")):
             return None

@@ -49,25 +49,20 @@ class Gone(Exception):
 class Beginning:
     """The cells before the first one of a student's own, as the teacher's notebook has them, already gone through once.
 
-    `sources` are the cells, `asked` for each of them the questions and their answers, `said` what it said in the end; `port` is
-    the cluster as it stands after them, with the lab `opened` on it or not.  The cluster is deterministic: who asks the same gets
+    `cells` are they, with what each asked and said; `port` is the cluster as it stands after them, with the lab `opened` on it
+    or not.  The cluster is deterministic: who asks the same gets
     the same answers, and the same cluster.  `nest` forks inmates that have run these cells (see `zygote`).
     """
 
     port: Embedded
     opened: bool = False
-    sources: list[str] = field(default_factory=list)
-    asked: list[list[tuple[str, Any]]] = field(default_factory=list)
-    said: list[dict[str, Any]] = field(default_factory=list)
+    cells: list[inside.Known] = field(default_factory=list)
     nest: Nursery | None = None
-
-    def cells(self) -> list[inside.Known]:
-        """The cells as a nest wants them."""
-        return [(*each,) for each in zip(self.sources, self.asked, self.said, strict=True)]
 
     def begins(self, plan: notebooks.Plan) -> bool:
         """Whether the plan begins with these very cells."""
-        return bool(self.sources) and [each.source for each in plan.steps[: len(self.sources)]] == self.sources
+        theirs = [each.source for each in plan.steps[: len(self.cells)]]
+        return theirs == [source for source, _asked, _said in self.cells]
 
 
 class Referee:
@@ -114,12 +109,10 @@ class Referee:
             done = self._run(step)
             if done is None:
                 return None
-            begun.sources.append(step.source)
-            begun.asked.append(heard)
-            begun.said.append(done)
+            begun.cells.append((step.source, heard, done))
         self._lab.heard = None
         begun.opened = self._lab.opened
-        if not begun.sources or not self._lab.pristine or self._restarts or self._losses:
+        if not begun.cells or not self._lab.pristine or self._restarts or self._losses:
             return None
         return begun
 
@@ -129,8 +122,9 @@ class Referee:
         stopped = ""
         try:
             for number, step in enumerate(plan.steps):
-                if self._beginning is not None and number < len(self._beginning.sources):
-                    self._said(step, self._beginning.said[number])
+                if self._beginning is not None and number < len(self._beginning.cells):
+                    _source, _asked, said = self._beginning.cells[number]
+                    self._said(step, said)
                     continue
                 if stopped and not step.mark:
                     continue
@@ -177,10 +171,7 @@ class Referee:
 
     def _lost(self, step: notebooks.Step, why: str) -> None:
         self._restarts += 1
-        if self._inmate is not None:
-            self._inmate.kill()
-            self._inmate.close()
-            self._inmate = None
+        self.close()
         self._tell({"said": asdict(Said(index=step.index, error=why))})
         self._losses[step.work] = why
         self._tell({"note": f"Cell {step.index + 1}: {why}"})
@@ -306,10 +297,7 @@ class Referee:
             done = self._order(step)
         except (Gone, wire.Malformed, wire.Late, TooLong) as error:
             self._restarts += 1
-            if self._inmate is not None:
-                self._inmate.kill()
-                self._inmate.close()
-                self._inmate = None
+            self.close()
             why = _ended(error.code) if isinstance(error, Gone) else "The test did not come to its end."
             return _replace(blank, message=why)
         if done.get("error"):

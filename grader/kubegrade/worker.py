@@ -238,9 +238,9 @@ class Worker:
         finally:
             first.close()
         if beginning is not None:
-            beginning.nest = self._zygote.nest(beginning.cells(), scratch)
+            beginning.nest = self._zygote.nest(beginning.cells, scratch)
         # The rest, on another cluster: this one stays as it is.
-        rest = plan.steps[len(beginning.sources) if beginning else 0 :]
+        rest = plan.steps[len(beginning.cells) if beginning else 0 :]
         opening = tuple(each for each in plan.steps if each.source and not each.mark)[:1]
         judge().grade(_replace(plan, steps=(*opening, *rest)), {})
         return beginning if beginning is not None and beginning.nest is not None else None

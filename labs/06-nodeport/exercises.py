@@ -5,38 +5,20 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from kubelab import checks
+from kubelab import checks, manifests
 from kubelab.exercises import Exercise
-from kubelab.manifests import applied, deployment, netexec, service
 from kubelab.port import Port
 
 NODES = ("kind-control-plane", "kind-worker", "kind-worker2")
 
 
 def behind(
-    name: str,
-    number: int,
-    *,
-    policy: str = "Cluster",
-    replicas: int = 1,
-    home: str = "",
-    listens: int = 8080,
-    target: int = 0,
-    selects: str = "",
+    name: str, number: int, *, policy: str = "Cluster", listens: int = 8080, target: int = 0, **more: Any
 ) -> str:
-    """A program behind node port `number`; its pods run on `home`, if there is one.  What is not said is as it should be."""
-    return (
-        applied(
-            deployment(name, netexec(listens), replicas=replicas, spec=f"nodeName: {home}" if home else ""),
-            service(
-                name,
-                f"[{{port: 80, targetPort: {target or listens}, nodePort: {number}}}]",
-                selector=f"app: {selects or name}",
-                spec=f"type: NodePort, externalTrafficPolicy: {policy}",
-            ),
-        )
-        + f"kubectl rollout status deployment {name}\n"
-    )
+    """A program behind node port `number`.  What is not said is as it should be."""
+    ports = f"[{{port: 80, targetPort: {target or listens}, nodePort: {number}}}]"
+    spec = f"type: NodePort, externalTrafficPolicy: {policy}"
+    return manifests.behind(name, ports, spec=spec, listens=listens, **more)
 
 
 def address(port: Port, node: str) -> str:

@@ -6,9 +6,8 @@ import ipaddress
 import random
 from typing import Any
 
-from kubelab import checks, words
+from kubelab import checks, manifests, words
 from kubelab.exercises import Exercise
-from kubelab.manifests import applied, deployment, netexec, service
 from kubelab.port import Port
 
 NODES = ("node-a", "node-b", "node-c")
@@ -17,31 +16,11 @@ LAPTOP = "10.138.0.1"
 READY = "kubectl wait --for=jsonpath='{.status.loadBalancer.ingress}' service/%s --timeout=5m"
 
 
-def behind(
-    name: str,
-    *,
-    port: int = 80,
-    extra: str = "",
-    replicas: int = 1,
-    home: str = "",
-    listens: int = 8080,
-    target: int = 0,
-    selects: str = "",
-) -> str:
-    """A program behind a load balancer; its pods run on `home`, if there is one, and `extra` are more fields of its Service.
-    What is not said is as it should be."""
-    return (
-        applied(
-            deployment(name, netexec(listens), replicas=replicas, spec=f"nodeName: {home}" if home else ""),
-            service(
-                name,
-                f"[{{port: {port}, targetPort: {target or listens}}}]",
-                selector=f"app: {selects or name}",
-                spec=f"type: LoadBalancer{', ' if extra else ''}{extra}",
-            ),
-        )
-        + f"kubectl rollout status deployment {name}\n"
-    )
+def behind(name: str, *, port: int = 80, extra: str = "", listens: int = 8080, target: int = 0, **more: Any) -> str:
+    """A program behind a load balancer; `extra` are more fields of its Service.  What is not said is as it should be."""
+    ports = f"[{{port: {port}, targetPort: {target or listens}}}]"
+    spec = f"type: LoadBalancer{', ' if extra else ''}{extra}"
+    return manifests.behind(name, ports, spec=spec, listens=listens, **more)
 
 
 def field(port: Port, service: str, path: str) -> str:

@@ -42,3 +42,17 @@ spec: {{selector: {{{selector or f"app: {name}"}}}, ports: {ports}{", " if spec 
 def applied(*documents: str) -> str:
     """The command that applies the documents."""
     return f"kubectl apply -f - <<'EOF'\n{''.join(documents)}EOF\n"
+
+
+def behind(
+    name: str, ports: str, *, spec: str, replicas: int = 1, home: str = "", listens: int = 8080, selects: str = ""
+) -> str:
+    """The command that makes a program and its Service, and waits for it; its pods run on `home`, if there is one.  `spec` are
+    more fields of the Service; it selects `app: NAME`, or what `selects` says in the name's place."""
+    return (
+        applied(
+            deployment(name, netexec(listens), replicas=replicas, spec=f"nodeName: {home}" if home else ""),
+            service(name, ports, selector=f"app: {selects or name}", spec=spec),
+        )
+        + f"kubectl rollout status deployment {name}\n"
+    )
